@@ -187,12 +187,19 @@ def test_hosts_and_ports_are_paired_or_one_is_for_all(words: list[str], found: l
         (["--url", "redis://a:0"], "redis://a:0: a port is a number from 1 to 65535"),
         (["--url", "redis://me@a", "--url", "redis://you@b"], "me, you: name one"),
         (["--url", "redis://a", "--host", "b"], "name one server"),
+        (["--url", "redis://a", "--port", "6379"], "name one server"),
     ],
 )
 def test_what_cannot_be_paired_is_one_line(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as told:
         parsed(*words).addresses()
     assert "\n" not in str(told.value)
+
+
+def test_the_usual_host_and_port_name_a_server_too() -> None:
+    assert parsed("--host", "localhost").is_given
+    assert parsed("--port", "6379").is_given
+    assert not parsed().is_given
 
 
 def test_a_run_speaks_one_protocol() -> None:

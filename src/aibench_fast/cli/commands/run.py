@@ -187,8 +187,7 @@ def _concluded(made: Repeats, options: argparse.Namespace) -> int:
     """Print what all runs come to; return the exit code."""
     if _is_repeated(options):
         print(text.format_repeats(made))
-    cases = [(f"run {n}", one) for n, one in enumerate(made.results, 1)]
-    write_junit(options.junit, cases)
+    write_junit(options.junit, [(f"run {n}", one) for n, one in enumerate(made.results, 1)])
     if made.interrupted:
         return EXIT_INTERRUPTED
     well = all(one.went_well and one.held for one in made.results) and not made.gave_up

@@ -32,7 +32,8 @@ def read_grid_file(file: Path, parser: argparse.ArgumentParser) -> tuple[dict[st
     servers = document.pop("server", [])
     values = {}
     for key, value in document.items():
-        action = _action(parser, key)
+        # argparse has no public lookup of options by name.
+        action = None if key in _NOT_KEYS else parser._option_string_actions.get(f"--{key}")
         if action is None:
             raise ConfigError(f"--grid {file}: unknown key {key}; keys are the options of a sweep")
         try:
@@ -41,11 +42,6 @@ def read_grid_file(file: Path, parser: argparse.ArgumentParser) -> tuple[dict[st
             reason = _NUMBERS.get(str(action.type), error)
             raise ConfigError(f"--grid {file}: {key} = {shown(value)}: {reason}") from error
     return values, servers
-
-
-def _action(parser: argparse.ArgumentParser, key: str) -> argparse.Action | None:
-    # argparse has no public lookup of options by name.
-    return None if key in _NOT_KEYS else parser._option_string_actions.get(f"--{key}")
 
 
 def _read(action: argparse.Action, value: Any) -> Any:

@@ -67,8 +67,7 @@ def add_server_options(
     add_all(
         parser.add_argument_group("Server"),
         helps,
-        host={"default": DEFAULT_HOST},
-        port={"type": ports, "default": (DEFAULT_PORT,)},
+        port={"type": ports},
         url={"dest": "urls", **REPEATED},
         header=REPEATED,
     )
@@ -103,8 +102,8 @@ class ServerOptions:
     """The values of the options of `add_server_options`, by their names."""
 
     urls: Sequence[str]
-    host: str
-    port: Sequence[int]
+    host: str | None
+    port: Sequence[int] | None
     socket: Path | None
     several: bool
     """Whether the command takes several servers."""
@@ -126,8 +125,7 @@ class ServerOptions:
     @property
     def is_address_given(self) -> bool:
         """Whether --host, --port or --socket name the server."""
-        default = (DEFAULT_HOST, (DEFAULT_PORT,), None)
-        return (self.host, self.port, self.socket) != default
+        return (self.host, self.port, self.socket) != (None, None, None)
 
     @property
     def is_given(self) -> bool:
@@ -213,7 +211,9 @@ class ServerOptions:
 
     def _hosts_and_ports(self) -> list[tuple[str, int]]:
         """Return --host and --port in pairs, where one of either is for all of the other."""
-        hosts, ports = self.host.split(","), [*self.port]
+        given = DEFAULT_HOST if self.host is None else self.host
+        hosts, ports = given.split(","), [*(self.port or [DEFAULT_PORT])]
+        are_several = len(ports) > 1
         if len(hosts) == 1:
             hosts *= len(ports)
         if len(ports) == 1:
@@ -230,14 +230,14 @@ class ServerOptions:
                 parts = urlsplit(f"//{bracketed.strip()}")
                 host, port = parts.hostname, parts.port
             except ValueError as error:
-                raise ConfigError(f"--host {self.host}: {item!r} is not a host: {error}") from error
+                raise ConfigError(f"--host {given}: {item!r} is not a host: {error}") from error
             if not host or parts.netloc != bracketed.strip() or "@" in parts.netloc:
                 raise ConfigError(
-                    f"--host {self.host}: {item!r} is not a host; write host or host:port, and "
+                    f"--host {given}: {item!r} is not a host; write host or host:port, and "
                     "commas between several"
                 )
-            if port is not None and len(self.port) > 1:
-                raise ConfigError(f"--host {self.host} with several ports: {item!r} has its own")
+            if port is not None and are_several:
+                raise ConfigError(f"--host {given} with several ports: {item!r} has its own")
             port = usual_port if port is None else port
             if not 1 <= port <= 65535:
                 raise ConfigError(f"--port {port}: a port is a number from 1 to 65535")
