@@ -1,13 +1,12 @@
 """Addresses of servers: where they listen, the user to log in as, and TLS or not."""
 
 import base64
-import dataclasses
 import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from aibench_fast.errors import ConfigError, ServerError, shown_url
@@ -123,23 +122,6 @@ def all_addresses(host: str, port: int) -> list[str]:
             f"there is no host {host} ({error.strerror}); is the name right?"
         ) from error
     return list(dict.fromkeys(str(one[4][0]) for one in found))
-
-
-def with_all_addresses(
-    servers: Sequence[HttpAddress], targets: Sequence[str], tls: TlsSettings | None
-) -> dict[str, Any]:
-    """Return the settings `url`, `others` and `tls` with every address of each server as one.
-
-    `targets` are the ends of the servers' URLs. ServerError where a name has no address.
-    """
-    first, *others = [
-        f"{dataclasses.replace(one, host=host)}{target}"
-        for one, target in zip(servers, targets, strict=True)
-        for host in all_addresses(one.host, one.port)
-    ]
-    if len(servers) == 1 and servers[0].tls:
-        tls = servers[0].tls.named(servers[0].host)
-    return {"url": first, "others": tuple(others), "tls": tls}
 
 
 def url_parts(url: str, setting: str = "url") -> SplitResult:

@@ -1,12 +1,13 @@
 """The interface of a protocol before any server is visited; `session` has the one after."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.address import HttpAddress, ServerAddress
+from aibench_fast.protocols.address import HttpAddress, ServerAddress, all_addresses
 from aibench_fast.protocols.settings import ServerSettings
 from aibench_fast.tensortype import STRINGS
 
@@ -93,6 +94,11 @@ class ServerProtocol(Protocol):
     def addresses(self) -> Sequence[ServerAddress | HttpAddress]:
         """Return the servers that are named, of a cluster some of its nodes; ConfigError."""
 
+    @property
+    def targets(self) -> Sequence[str]:
+        """Return the ends of the servers' URLs: what each is asked for."""
+        return [""] * len(self.addresses)
+
     def check(self, kinds: Sequence[KindSpec]) -> None:
         """ConfigError where its settings cannot be used, or not with such requests."""
 
@@ -125,6 +131,15 @@ class ServerProtocol(Protocol):
 
     def with_all_addresses(self) -> Mapping[str, Any]:
         """Return the settings to change so that each address of a name is a server; ServerError."""
+        servers, tls = self.addresses, self._settings.tls
+        first, *others = [
+            f"{dataclasses.replace(one, host=host)}{target}"
+            for one, target in zip(servers, self.targets, strict=True)
+            for host in all_addresses(one.host, one.port)
+        ]
+        if len(servers) == 1 and servers[0].tls:
+            tls = servers[0].tls.named(servers[0].host)
+        return {"url": first, "others": tuple(others), "tls": tls}
 
     def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
         """Return each kind's inputs as the server describes them, or as given if it does not.

@@ -1,13 +1,13 @@
 """HTTP endpoints as a run knows them before it visits one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.address import HttpAddress, http_address, with_all_addresses
+from aibench_fast.protocols.address import HttpAddress, http_address
 from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
 
@@ -71,10 +71,6 @@ class AnyHttp(ServerProtocol):
     def model_of(self, given: str) -> str:
         """Return the first URL's path and query."""
         return self.targets[0]
-
-    def with_all_addresses(self) -> Mapping[str, Any]:
-        """Return the URLs of all addresses of each server."""
-        return with_all_addresses(self.addresses, self.targets, self._settings.tls)
 
     def find_servers(self) -> "FoundServers":
         """Return the servers of the URLs."""

@@ -1,18 +1,12 @@
 """The Open Inference Protocol as a run knows it before it visits a server."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from aibench_fast.errors import ConfigError, shown_url
-from aibench_fast.protocols.address import (
-    HttpAddress,
-    grpc_address,
-    http_address,
-    url_parts,
-    with_all_addresses,
-)
+from aibench_fast.protocols.address import HttpAddress, grpc_address, http_address, url_parts
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.settings import (
     GrpcSettings,
@@ -63,11 +57,6 @@ class OpenInference(ServerProtocol):
         (first, *others) = self.addresses  # a wrong one shows
         if metrics_address(self._settings, first) and others:
             raise ConfigError("`metrics_url` with several servers: each has its own")
-
-    def with_all_addresses(self) -> Mapping[str, Any]:
-        """Return the URLs of all addresses of each server."""
-        servers = self.addresses
-        return with_all_addresses(servers, [""] * len(servers), self._settings.tls)
 
     def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
         """Return the inputs as the first server describes them; ServerError and ConfigError."""
