@@ -16,7 +16,7 @@ from smallruns import against
 
 from aibench_fast import Result, RunConfig, run
 from aibench_fast.load.doubts import doubts_of_figures, warnings
-from aibench_fast.load.serverprocesses import on_same_machine
+from aibench_fast.load.surroundings import on_same_machine
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.results.result import Interval

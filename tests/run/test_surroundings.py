@@ -19,8 +19,13 @@ from fake_redisai import FakeRedisAI
 from aibench_fast import RunConfig, run
 from aibench_fast.coretypes import Endpoint
 from aibench_fast.load.machine import CpuTimes, QuotaReading, waited_for_cpu_s
-from aibench_fast.load.serverprocesses import ServerProcesses, ServerUse, find_servers
-from aibench_fast.load.surroundings import Reading, Surroundings
+from aibench_fast.load.surroundings import (
+    Reading,
+    ServerProcesses,
+    ServerUse,
+    Surroundings,
+    find_servers,
+)
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.session import ServerRecord
 from aibench_fast.results.result import ServerFacts

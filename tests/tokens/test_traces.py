@@ -192,6 +192,16 @@ def test_a_trace_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         against(server, trace=trace, json_memory_bytes=20_000)
 
 
+def test_a_warm_up_of_the_whole_trace_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    trace = written(tmp_path, [line(n, 9, 1, [n]) for n in range(3)])
+    with (
+        token_server(lambda _: GOOD) as server,
+        pytest.raises(ConfigError, match="leaves nothing to measure of the 3 arrivals"),
+    ):
+        against(server, trace=trace, burn_in=3)
+    assert server.asked == []
+
+
 WRONG: dict[str, tuple[str, str]] = {
     "out of order": (
         '{"timestamp": 9, "input_length": 1, "output_length": 1, "hash_ids": [1]}\n'

@@ -144,25 +144,12 @@ class CpuGroups:
 
 
 def _folders(process: Path) -> list[Path]:
-    found = _place(process)
-    if found is None:
-        return []
-    mount, path = found
-    folder = mount.joinpath(*path.parts[1:])
-    # A path that is not below the mount belongs to a group that cannot be seen from here.
-    if ".." in path.parts or not folder.is_dir():
-        return [mount]
-    folders = [folder, *folder.parents]
-    return folders[: folders.index(mount) + 1]
-
-
-def _place(process: Path) -> tuple[Path, Path] | None:
-    """Return the mount point of the CPU controller's hierarchy, and the process's group in it."""
+    """Return the process's group in the hierarchy of the CPU controller, and those above it."""
     try:
         groups = (process / "cgroup").read_text().splitlines()
         mounts = (process / "mountinfo").read_text().splitlines()
     except (OSError, ValueError):
-        return None
+        return []
     parted = [line.split(":", 2) for line in groups]
     paths = {controllers: path for _, controllers, path in (one for one in parted if len(one) == 3)}
     first = next((path for names, path in paths.items() if "cpu" in names.split(",")), None)
@@ -182,8 +169,13 @@ def _place(process: Path) -> tuple[Path, Path] | None:
         # Of a container only a part of the hierarchy may be mounted, and the path be of all of it.
         if inside.is_relative_to(root):
             inside = Path("/") / inside.relative_to(root)
-        return mount, inside
-    return None
+        folder = mount.joinpath(*inside.parts[1:])
+        # A path that is not below the mount belongs to a group that cannot be seen from here.
+        if ".." in inside.parts or not folder.is_dir():
+            return [mount]
+        folders = [folder, *folder.parents]
+        return folders[: folders.index(mount) + 1]
+    return []
 
 
 def _unescaped(name: str) -> str:

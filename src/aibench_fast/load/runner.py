@@ -9,14 +9,13 @@ from typing import Any
 
 from aibench_fast import _core, coretypes
 from aibench_fast.errors import ConfigError
-from aibench_fast.load.arrivals import arrivals
+from aibench_fast.load.arrivals import Arrivals, arrivals
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.formatting import as_sent
 from aibench_fast.load.machine import host_facts
 from aibench_fast.load.outcome import End, described_model, result_of
 from aibench_fast.load.readings import NS_PER_MS, NS_PER_S, Measurement, Taken, unix_ms
 from aibench_fast.load.resolve import resolve
-from aibench_fast.load.serverprocesses import find_servers
 from aibench_fast.load.sources import (
     Sent,
     Source,
@@ -25,7 +24,7 @@ from aibench_fast.load.sources import (
     open_sources,
     read_references,
 )
-from aibench_fast.load.surroundings import Surroundings
+from aibench_fast.load.surroundings import Surroundings, find_servers
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.servers import Servers
@@ -58,6 +57,7 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
         self._interrupted = False
         self._is_measured = False
         self._sources = open_sources(config, observe)
+        due = arrivals(config, conversations_of(self._sources))
         self._servers = servers = Servers(found, _workloads(config, self._sources, found.count))
         try:
             digests = ",".join(data_digests(self._sources, observe))
@@ -69,7 +69,7 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
             process = None if config.server_pid is None else ProcessReader(config.server_pid)
             is_first = config.is_first_client
             self._server_watch = servers.watch(process) if is_first else StatisticsWatch()
-            self._generator = _load_generator(config, servers, self._sources, sent)
+            self._generator = _load_generator(config, servers, self._sources, sent, due)
             near = find_servers(servers.endpoints, servers.records, config.server_pid)
             self._surroundings = Surroundings(near, is_only_client=config.share is None)
         except BaseException:
@@ -208,10 +208,10 @@ def _load_generator(
     servers: Servers,
     sources: Sequence[Source],
     sent: Sequence[Sent],
+    due: Arrivals,
 ) -> _core.LoadGenerator:
     """`sent` are the sources' tensors as they are sent."""
     allow_connections(config.workers)
-    due = arrivals(config, conversations_of(sources))
     tensor_count = sources[0].tensor_count
     written = servers.written(config.workers)
     kinds = [

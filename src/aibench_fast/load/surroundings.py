@@ -1,10 +1,20 @@
-"""The machine around the client: who used its CPUs, and who had to wait for one."""
+"""The machine around the client: which servers run on it, who used its CPUs, who had to wait.
 
+A server is found by the socket that it listens on: the process number that it reports may be that
+inside a container, which here belongs to another program.
+"""
+
+import ipaddress
 import os
+import re
+import socket
 import time
-from collections.abc import Set
+from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
+from aibench_fast.coretypes import Endpoint
 from aibench_fast.load.machine import (
     PRESSURE,
     CpuGroups,
@@ -14,9 +24,74 @@ from aibench_fast.load.machine import (
     QuotaUse,
     waited_for_cpu_s,
 )
-from aibench_fast.load.serverprocesses import ServerProcesses, ServerUse
+from aibench_fast.protocols.serverprocess import family, family_use, read_process, threads
+from aibench_fast.protocols.session import ServerRecord
 
 LOOK_EVERY_S = 0.5
+_PROC = Path("/proc")
+_FORWARDERS = frozenset(
+    ["docker-proxy", "envoy", "gvproxy", "haproxy", "kubectl", "nginx", "pasta", "rootlessport",
+     "slirp4netns", "socat", "ssh", "sshd", "traefik"]
+)  # fmt: skip
+"""Programs, as the kernel names them, that pass on what servers elsewhere answer."""
+_LISTENS = "0A"
+_UNIX_LISTENS = 0x10000
+NS_PER_S = 1_000_000_000
+
+
+class ServerUse(NamedTuple):
+    """Use of the CPUs by servers, since some time before the first reading."""
+
+    cpu_s: float
+    """CPU time."""
+    waited_s: float | None
+    """How long their threads were ready to run and waited for a CPU, added up; None where the
+    kernel does not report it."""
+
+
+class ServerProcesses:
+    """The processes of all servers that run here."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        """Of these processes and all below them."""
+        self.pids = pids
+        self._waited_ns: dict[int, int] = {}
+        """By thread, those that have ended among them: of some servers one does with each
+        connection."""
+
+    def __bool__(self) -> bool:
+        """Return whether any server runs here."""
+        return bool(self.pids)
+
+    def cores(self) -> set[int]:
+        """Return the cores that some thread of theirs may run on."""
+        found: set[int] = set()
+        with suppress(OSError):  # what cannot be read is left out
+            for tid in self._threads():
+                with suppress(OSError):  # it has ended
+                    found |= os.sched_getaffinity(tid)
+        return found
+
+    def cpu_groups(self) -> set[Path]:
+        """Return the control groups that one of them is in."""
+        return {folder for pid in self.pids for folder in CpuGroups(_PROC / str(pid)).folders}
+
+    def read(self) -> ServerUse | None:
+        """Return what they used until now; None where that cannot be read at the moment."""
+        try:
+            uses = [use for pid in self.pids if (use := family_use(pid))]
+            for tid in self._threads():
+                words = read_process(tid, "schedstat").split()
+                if len(words) > 1:  # otherwise it has ended, or the kernel does not count
+                    self._waited_ns[tid] = int(words[1])
+        except OSError:
+            return None
+        waited_s = sum(self._waited_ns.values()) / NS_PER_S if self._waited_ns else None
+        return ServerUse(sum(use.user_s + use.system_s for use in uses), waited_s)
+
+    def _threads(self) -> Iterator[int]:
+        for pid in {one for started in self.pids for one in family(started)}:
+            yield from threads(pid)
 
 
 class Shares(NamedTuple):
@@ -143,3 +218,97 @@ def _others(earlier: CpuTimes | None, later: CpuTimes | None, ours_s: float) -> 
         return None
     used_s = later.used_s - earlier.used_s
     return max(0.0, used_s - ours_s) / (later.total_s - earlier.total_s)
+
+
+def find_servers(
+    endpoints: Sequence[Endpoint], records: Sequence[ServerRecord], started_pid: int | None
+) -> ServerProcesses | None:
+    """Return the servers that run here, maybe none; None if one runs here and was not found.
+
+    `started_pid` is the process that this program started, if it did.
+    """
+    if started_pid is not None:
+        return ServerProcesses([started_pid])
+    found: set[int] = set()
+    with suppress(OSError):
+        for endpoint, record in zip(endpoints, records, strict=True):
+            if not on_same_machine(record.peer):
+                continue
+            sockets = {f"socket:[{inode}]" for inode in _listening(endpoint)}
+            reported = [] if record.pid is None else [record.pid]
+            every = (int(one.name) for one in _PROC.iterdir() if one.name.isdecimal())
+            pids = [*_holders(sockets, reported)] or [*_holders(sockets, every)]
+            if not pids or _passes_on(pids, record.pid):
+                return None
+            found.update(pids)
+        below = {one for pid in found for one in family(pid) if one != pid}
+        return ServerProcesses(sorted(found - below))
+    return None
+
+
+def _listening(endpoint: Endpoint) -> Iterator[str]:
+    """The inodes of the sockets that listen there."""
+    if endpoint.socket is not None:
+        names = {str(endpoint.socket), str(Path(endpoint.socket).absolute())}
+        for words in _rows("unix"):
+            if " ".join(words[7:]) in names and int(words[3], 16) & _UNIX_LISTENS:
+                yield words[6]
+        return
+    for name in ("tcp", "tcp6"):
+        for words in _rows(name):
+            if words[3] == _LISTENS and int(words[1].rpartition(":")[2], 16) == endpoint.port:
+                yield words[9]
+
+
+def _rows(name: str) -> Iterator[list[str]]:
+    """A table of sockets in /proc/net, line by line, without its head."""
+    try:
+        lines = (_PROC / "self" / "net" / name).read_text().splitlines()[1:]
+    except OSError:
+        return
+    yield from (line.split() for line in lines)
+
+
+def _holders(sockets: set[str], pids: Iterable[int]) -> Iterator[int]:
+    """Those of the processes that have one of the sockets open."""
+    for pid in pids if sockets else ():
+        with suppress(OSError):  # it has ended, or is someone else's
+            if any(_target(file) in sockets for file in (_PROC / str(pid) / "fd").iterdir()):
+                yield pid
+
+
+def _passes_on(pids: Sequence[int], reported_pid: int | None) -> bool:
+    """Return whether these listen for a server elsewhere, in a container for instance.
+
+    `reported_pid` is the number that the server reported, if it did.
+    """
+    if any(read_process(pid, "comm").strip() in _FORWARDERS for pid in pids):
+        return True
+    return reported_pid is not None and reported_pid not in map(_own_number, pids)
+
+
+def _own_number(pid: int) -> int:
+    """Return the number that a process has for itself: in the innermost of its namespaces."""
+    found = re.search(r"^NSpid:.*\s(\d+)$", read_process(pid, "status"), re.MULTILINE)
+    return int(found[1]) if found else pid
+
+
+def _target(file: Path) -> str:
+    try:
+        return str(file.readlink())
+    except OSError:  # closed meanwhile
+        return ""
+
+
+def on_same_machine(peer: str) -> bool:
+    """Return whether a server is here, by its numeric address, which is empty for a unix socket."""
+    if not peer:
+        return True
+    address = ipaddress.ip_address(peer)
+    if address.is_loopback:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as asking, suppress(OSError):
+        asking.connect((peer, 9))  # nothing is sent: this finds the way there
+        return str(asking.getsockname()[0]) == peer
+    return False
