@@ -6,13 +6,17 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from aibench_fast import __version__
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    DaskClient: TypeAlias = Client
+else:
+    DaskClient = Any  # Dask is imported when there is a cluster
 
 CONNECT_S = 5
 CLOSE_S = 1
@@ -52,7 +56,7 @@ class Place(NamedTuple):
 
 
 def ask(
-    client: "Client", function: Callable[..., Any], *arguments: Any, workers: Iterable[str]
+    client: DaskClient, function: Callable[..., Any], *arguments: Any, workers: Iterable[str]
 ) -> dict[str, Any]:
     """Call a function in each worker, beside its tasks.
 
@@ -64,7 +68,7 @@ def ask(
     return answers
 
 
-def places(client: "Client") -> list[Place]:
+def places(client: DaskClient) -> list[Place]:
     """Return all workers; ServerError if there are none, or one does not answer."""
     addresses = list(client.nthreads())
     if not addresses:
@@ -157,7 +161,7 @@ def connect(address: str) -> Iterator[DaskCluster]:
 
 
 @contextmanager
-def scheduler_there(client: "Client") -> Iterator[None]:
+def scheduler_there(client: DaskClient) -> Iterator[None]:
     """Raise ServerError if the scheduler goes away; Dask has many kinds of errors for that."""
     from distributed.comm import CommClosedError
 
@@ -174,7 +178,7 @@ def scheduler_there(client: "Client") -> Iterator[None]:
 
 
 @contextmanager
-def connected(address: str) -> "Iterator[Client]":
+def connected(address: str) -> Iterator[DaskClient]:
     """Connect to the scheduler at an address such as tcp://scheduler:8786 until the block ends.
 
     ConfigError if Dask is not installed or the address is malformed; ServerError if no scheduler

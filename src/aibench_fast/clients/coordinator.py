@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aibench_fast import errors
 from aibench_fast.clients import clocks, drive
@@ -16,16 +16,13 @@ from aibench_fast.clients.files import placed, with_files
 from aibench_fast.clients.merge import Client, decode, merge
 from aibench_fast.clients.periods import Period, Periods
 from aibench_fast.clients.split import choose, split
-from aibench_fast.cluster import Place, ask
+from aibench_fast.cluster import DaskClient, Place, ask
 from aibench_fast.errors import ServerError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.readings import unix_ms
 from aibench_fast.load.resolve import resolve
 from aibench_fast.results.events import BurnInComplete, Observer, SoFar, Started
 from aibench_fast.results.result import Result, ServerFacts
-
-if TYPE_CHECKING:
-    from distributed import Client as DaskClient
 
 LOOK_S = 0.5
 READY_S = 120.0
@@ -46,7 +43,7 @@ Letter = dict[str, Any]
 class Mailbox:
     """Reads a run's Dask queue in a thread, so that Ctrl-C never cuts a letter off half read."""
 
-    def __init__(self, client: "DaskClient", run_id: str, places: Sequence[Place]) -> None:
+    def __init__(self, client: DaskClient, run_id: str, places: Sequence[Place]) -> None:
         """Open it, before any client writes."""
         from distributed import Queue
 
@@ -73,7 +70,7 @@ class Mailbox:
         self._thread.join()
         self._queue.close()
 
-    def _read(self, client: "DaskClient", places: Sequence[Place]) -> None:
+    def _read(self, client: DaskClient, places: Sequence[Place]) -> None:
         present = {place.address: number for number, place in enumerate(places)}
         rounds = 0
         try:
@@ -93,7 +90,7 @@ class RunOverClients:
     """The coordinator of one run."""
 
     def __init__(
-        self, config: RunConfig, observe: Observer, dask: "DaskClient", count: int | None
+        self, config: RunConfig, observe: Observer, dask: DaskClient, count: int | None
     ) -> None:
         """Check what can be checked before anything is sent to the workers."""
         self._config = config = resolve(config)

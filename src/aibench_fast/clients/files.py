@@ -8,18 +8,15 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from aibench_fast.cluster import Place
+from aibench_fast.cluster import DaskClient, Place
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.results.events import Digesting, Observer, SendingFile
 from aibench_fast.tensors import bodies, tensorfile
 from aibench_fast.tensors.digests import digest_of
-
-if TYPE_CHECKING:
-    from distributed import Client as DaskClient
 
 _FILES = (
     "file", "body", "prompts", "trace", "tokenizer", "extra_body", "reference_file",
@@ -40,7 +37,7 @@ class _File(NamedTuple):
 
 
 def placed(
-    client: "DaskClient", places: Sequence[Place], config: RunConfig, observe: Observer
+    client: DaskClient, places: Sequence[Place], config: RunConfig, observe: Observer
 ) -> list[dict[Path, Path]]:
     """Return where each client has each of the run's files, by its path here.
 
@@ -99,7 +96,7 @@ def _parts_of(path: Path) -> list[Path]:
 
 
 def _placed(
-    client: "DaskClient", places: Sequence[Place], file: _File, observe: Observer
+    client: DaskClient, places: Sequence[Place], file: _File, observe: Observer
 ) -> dict[Place, Path]:
     there = _found(client, file, {place: file.path.absolute() for place in places})
     there |= _found(client, file, _seen_by_others(places, there))
@@ -117,9 +114,7 @@ def _seen_by_others(places: Sequence[Place], there: Mapping[Place, Path]) -> dic
     return {place: by_host[place.host] for place in lacking if place.host in by_host}
 
 
-def _found(
-    client: "DaskClient", file: _File, candidates: Mapping[Place, Path]
-) -> dict[Place, Path]:
+def _found(client: DaskClient, file: _File, candidates: Mapping[Place, Path]) -> dict[Place, Path]:
     """Who has the file, and where; ConfigError where a candidate is another one."""
     calls = {place: (find_file, path, file.digest) for place, path in candidates.items()}
     there = {}
@@ -137,7 +132,7 @@ def _found(
 
 
 def _send(
-    client: "DaskClient", places: Sequence[Place], file: _File, observe: Observer
+    client: DaskClient, places: Sequence[Place], file: _File, observe: Observer
 ) -> dict[Place, Path]:
     """Send a file to workers in pieces, each once through the scheduler; where they have it."""
     addresses = [place.address for place in places]
@@ -155,7 +150,7 @@ def _send(
     return _called(client, dict.fromkeys(places, keep))
 
 
-def _called(client: "DaskClient", calls: Mapping[Place, tuple[Any, ...]]) -> dict[Place, Any]:
+def _called(client: DaskClient, calls: Mapping[Place, tuple[Any, ...]]) -> dict[Place, Any]:
     """Return what calls return, a function and its arguments for each worker."""
     begun = [
         client.submit(*call, workers=[place.address], pure=False, retries=0)

@@ -3,24 +3,19 @@
 What several clients need is imported for them alone: a run from here should take little memory.
 """
 
-from typing import TYPE_CHECKING
-
-from aibench_fast.cluster import scheduler_there
+from aibench_fast.cluster import DaskClient, scheduler_there
 from aibench_fast.errors import ConfigError
 from aibench_fast.load import runner
 from aibench_fast.load.config import RunConfig
 from aibench_fast.results.events import Observer, ignore
 from aibench_fast.results.result import Result
 
-if TYPE_CHECKING:
-    from distributed import Client as DaskClient
-
 
 def run(
     config: RunConfig,
     observe: Observer = ignore,
     *,
-    client: "DaskClient | None" = None,
+    client: DaskClient | None = None,
     clients: int | None = None,
 ) -> Result:
     """Run one benchmark and return what it measured; `observe` hears of it meanwhile.

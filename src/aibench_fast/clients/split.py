@@ -2,15 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from aibench_fast.cluster import Place, places
+from aibench_fast.cluster import DaskClient, Place, places
 from aibench_fast.coretypes import Share
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
-
-if TYPE_CHECKING:
-    from distributed import Client as DaskClient
 
 
 def split(config: RunConfig, clients: int) -> list[RunConfig]:
@@ -57,7 +53,7 @@ def _share(config: RunConfig, client: int, clients: int) -> RunConfig:
     )
 
 
-def choose(client: "DaskClient", count: int | None, most: int) -> list[Place]:
+def choose(client: DaskClient, count: int | None, most: int) -> list[Place]:
     """Return the Dask workers that become clients, of each host in turn; None: all, up to `most`.
 
     ConfigError where there are too few, ServerError where there are none, or where one of them has

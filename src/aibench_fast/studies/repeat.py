@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from aibench_fast.cluster import DaskClient
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named, check_outputs, write_text
 from aibench_fast.load.config import RunConfig
@@ -17,9 +17,6 @@ from aibench_fast.results.result import Result
 from aibench_fast.studies.events import Planned, StudyObserver
 from aibench_fast.studies.runs import run_and_save, source
 from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
-
-if TYPE_CHECKING:
-    from distributed import Client as DaskClient
 
 LEAST_RUNS = 3
 """Of runs that are repeated until an interval is narrow."""
@@ -35,7 +32,7 @@ def repeat(
     file: Path | str | None = None,
     expect: Sequence[str | Expectation] = (),
     observe: StudyObserver = ignore,
-    client: "DaskClient | None" = None,
+    client: DaskClient | None = None,
     clients: int | None = None,
 ) -> Repeats:
     """Run one setting several times, on fresh connections.

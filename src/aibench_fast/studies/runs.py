@@ -7,8 +7,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from aibench_fast.cluster import DaskClient
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.results.events import IntervalLatencies, Observer, SoFar
@@ -18,15 +19,12 @@ from aibench_fast.studies.events import Note, RunFinished, RunStarted, StudyEven
 from aibench_fast.studies.signals import uninterrupted
 from aibench_fast.studies.thresholds import Expectation, checked
 
-if TYPE_CHECKING:
-    from distributed import Client as DaskClient
-
 Run = Callable[[RunConfig, Observer], Result]
 """Makes one run."""
 Written = TypeVar("Written", SoFar, IntervalLatencies)
 
 
-def source(client: "DaskClient | None", clients: int | None) -> Run:
+def source(client: DaskClient | None, clients: int | None) -> Run:
     """Return what makes runs, as `aibench_fast.run` does with this `client` and `clients`.
 
     A run with fewer workers than `clients` has one worker on each client.

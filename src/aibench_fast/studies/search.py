@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aibench_fast.cluster import DaskClient
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import MAX_OUTSTANDING, MAX_RPS, MAX_WORKERS, MIN_RPS, RunConfig
@@ -27,9 +28,6 @@ from aibench_fast.studies.runs import Run, check_run, run_and_save, source
 from aibench_fast.studies.thresholds import Expectation, check_possible, split_slo
 from aibench_fast.tensortype import MAX_TENSOR_BYTES
 from aibench_fast.units import described_duration
-
-if TYPE_CHECKING:
-    from distributed import Client as DaskClient
 
 SEARCH_FILE = "search.json"
 PROBE_SHARE = 1 / 4
@@ -74,7 +72,7 @@ def search(
     highest: float | None = None,
     within_s: float | None = None,
     observe: StudyObserver = ignore,
-    client: "DaskClient | None" = None,
+    client: DaskClient | None = None,
     clients: int | None = None,
 ) -> Found:
     """Find the highest load at which every target holds.

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aibench_fast.cluster import DaskClient
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import Named, check_outputs, remove_written
 from aibench_fast.load.config import RunConfig
@@ -23,9 +24,6 @@ from aibench_fast.studies.runs import Run, check_run, run_and_save, source
 from aibench_fast.studies.servers import Server, started
 from aibench_fast.studies.sweptmodel import RedisAiModel, SweptModel
 from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
-
-if TYPE_CHECKING:
-    from distributed import Client as DaskClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +124,7 @@ def sweep(
     shuffle: int | None = None,
     keep_going: bool = False,
     observe: StudyObserver = ignore,
-    client: "DaskClient | None" = None,
+    client: DaskClient | None = None,
     clients: int | None = None,
 ) -> Sweep:
     """Run every combination of settings, and save each result in `folder`.

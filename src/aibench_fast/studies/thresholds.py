@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import ge, gt, le, lt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.load.config import RunConfig
 from aibench_fast.protocols.openai.settings import is_limit
 from aibench_fast.results.histogram import US_PER_MS, LatencyHistogram, least_count
 from aibench_fast.results.result import Checked, Result
 from aibench_fast.units import duration_s
-
-if TYPE_CHECKING:
-    from aibench_fast.load.config import RunConfig
 
 MS_PER_S = 1000
 FIGURE = r"(?:[a-z]+\.)?[a-z_]+[\d.]*"
@@ -145,7 +143,7 @@ def expectations(words: Iterable[str | Expectation]) -> list[Expectation]:
 
 
 def check_possible(
-    expected: Iterable[Expectation], config: "RunConfig", setting: str = "expect"
+    expected: Iterable[Expectation], config: RunConfig, setting: str = "expect"
 ) -> None:
     """ConfigError where a run of this config can never have the figure."""
     for one in expected:
