@@ -124,9 +124,8 @@ class Client(Protocol):
 
     infers: str
     """The transport's name of an inference, as labels have it."""
-
-    def be_patient(self, timeout_s: float) -> None:
-        """Set the timeout of each whole reply from now on."""
+    timeout_s: float
+    """Of each whole reply from now on."""
 
     def server(self) -> Mapping[str, Any]:
         """Return the server's metadata; empty if it has none."""

@@ -8,10 +8,10 @@ from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.openinference.client import Client, Refusal, Refused
 from aibench_fast.protocols.openinference.oiptensors import (
     FREE,
+    THEIRS,
     TensorMetadata,
     following_protocol,
     our_dtype,
-    their_datatype,
 )
 from aibench_fast.protocols.protocol import InputSpec, KindSpec
 from aibench_fast.tensortype import STRINGS
@@ -85,7 +85,7 @@ def resolve_input(given: InputSpec, wanted: TensorMetadata, batch_size: int) -> 
     found = our_dtype(wanted.datatype, f"input {wanted.name}")
     if given.dtype and given.dtype != found:
         raise ConfigError(
-            f"datatype {their_datatype(given.dtype)}: the model's input is {wanted}; ask for that"
+            f"datatype {THEIRS[given.dtype]}: the model's input is {wanted}; ask for that"
         )
     if not given.shape:
         shape, is_batched = _own_shape(wanted, batch_size)

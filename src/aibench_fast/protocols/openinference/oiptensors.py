@@ -9,31 +9,22 @@ from typing import Any
 from aibench_fast._core import ANY_LENGTH
 from aibench_fast.coretypes import OipOutput
 from aibench_fast.errors import ConfigError, ServerError, misread
-from aibench_fast.tensortype import DTYPE_BYTES, OPEN_BYTES_MAX, OPEN_TIMES_MAX, STRINGS
+from aibench_fast.tensortype import DTYPE_BYTES, DTYPES, OPEN_BYTES_MAX, OPEN_TIMES_MAX, STRINGS
 
 FREE = -1
 
-_OURS = {"FP32": "FLOAT", "FP64": "DOUBLE"}
-"""The others have one name."""
-_THEIRS = {ours: theirs for theirs, ours in _OURS.items()}
-_SAME = (
-    "FP16", "BF16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64",
-    "BOOL", "BYTES",
-)  # fmt: skip
+THEIRS = {dtype: dtype for dtype in DTYPES} | {"FLOAT": "FP32", "DOUBLE": "FP64"}
+"""The protocol's names of types, by ours."""
+_OURS = {theirs: ours for ours, theirs in THEIRS.items()}
 MAX_RANK = 64
 """Axes of an output; the product of very many takes minutes."""
 
 
 def our_dtype(datatype: str, of: str) -> str:
     """Our name of a datatype; `of` names what has it. ConfigError where it is unknown."""
-    if datatype in _OURS or datatype in _SAME:
-        return _OURS.get(datatype, datatype)
-    raise ConfigError(f"{of} is of {datatype}, which cannot be sent or judged here")
-
-
-def their_datatype(dtype: str) -> str:
-    """Return the protocol's name of one of tensortype.DTYPES."""
-    return _THEIRS.get(dtype, dtype)
+    if datatype not in _OURS:
+        raise ConfigError(f"{of} is of {datatype}, which cannot be sent or judged here")
+    return _OURS[datatype]
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class OpenInferenceSession(Session):
                     for number, (kind, model) in enumerate(zip(kinds, models, strict=True))
                 ]
                 # A model may be compiled.
-                client.be_patient(max(REPLY_TIMEOUT_S, settings.patience_s))
+                client.timeout_s = max(REPLY_TIMEOUT_S, settings.patience_s)
                 self._trials, self.encoding, facts = client.try_requests(
                     self._wanted, encoding, extensions
                 )

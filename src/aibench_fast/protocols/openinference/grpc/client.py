@@ -69,7 +69,7 @@ class GrpcClient(Client):
         """
         self.infers = STREAM_METHOD if streams else METHOD
         self._address = address
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         connect_s = min(timeout_s, CONNECT_TIMEOUT_S)
         self._endpoint = Endpoint(
             _peer_of(address, connect_s),
@@ -78,10 +78,6 @@ class GrpcClient(Client):
             greeting=(HTTP2_GREETING,),
         )
         self._channel = GrpcChannel(self._endpoint, connect_s)
-
-    def be_patient(self, timeout_s: float) -> None:
-        """As `Client.be_patient`."""
-        self._timeout_s = timeout_s
 
     def server(self) -> Mapping[str, Any]:
         """As `Client.server`."""
@@ -194,7 +190,7 @@ class GrpcClient(Client):
         fields = header_fields(self._address, method)
         has_several = method == STREAM_METHOD
         try:
-            reply = self._channel.call(fields, message, self._timeout_s, most_bytes, has_several)
+            reply = self._channel.call(fields, message, self.timeout_s, most_bytes, has_several)
         except ServerError as error:
             raise ServerError(f"{self._address} did not answer {method}: {error}") from error
         if reply.status == OK:

@@ -91,7 +91,7 @@ class InferRequest:
     def _inputs(self, places: Sequence[Place] = ()) -> bytes:
         """Return the message without tensors up to its outputs."""
         inputs = [
-            {"name": one.name, "datatype": oiptensors.their_datatype(one.dtype), "shape": one.shape}
+            {"name": one.name, "datatype": oiptensors.THEIRS[one.dtype], "shape": one.shape}
             for one in self.wanted.kind.inputs
         ]
         return encode(

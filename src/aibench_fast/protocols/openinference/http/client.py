@@ -59,17 +59,11 @@ class HttpClient:
         except OSError as error:
             raise reaching.unreachable(address, error) from error
         self._peer: str = opened.getpeername()[0]
-        self.be_patient(timeout_s)
-
-    def be_patient(self, timeout_s: float) -> None:
-        """Set the timeout of each whole reply from now on."""
-        self._connection.timeout_s = timeout_s
+        self.timeout_s = timeout_s
+        """Of each whole reply."""
 
     def ask(
-        self,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
         """GET a path, or POST to it; ServerError if the reply is not HTTP."""
         method = "GET" if body is None else "POST"
@@ -79,6 +73,7 @@ class HttpClient:
 
     def exchange(self, request: bytes, what: str, most_bytes: int = MAX_ANSWER_BYTES) -> Reply:
         """Send a whole request, which messages call `what`; the answer has `most_bytes` at most."""
+        self._connection.timeout_s = self.timeout_s
         try:
             reply = self._connection.exchange(request, most_bytes)
         except TimeoutError as error:
@@ -147,10 +142,7 @@ class HttpClient:
 
 
 def json_of(where: str, reply: Reply, what: str) -> dict[str, Any]:
-    """Return the JSON object that a URL replied; ServerError if it is a redirect or something else.
-
-    Refused, a ServerError too, if it is an error.
-    """
+    """Return a reply's JSON object; Refused if it is an error, ServerError if anything else."""
     if 300 <= reply.status < 400:
         raise ServerError(
             f"{where} redirects to {reply.headers.get('location', 'another place')}: name that "
@@ -184,10 +176,7 @@ def json_of(where: str, reply: Reply, what: str) -> dict[str, Any]:
 def judged(
     plan: HttpPlan | AnyHttpPlan | TokenPlan, reply: Reply, status: int, names: Collection[str]
 ) -> str | None:
-    """Return why a run would take a reply for a failure; None: it is a success.
-
-    It has this status, and of its headers those of these names.
-    """
+    """Return why a run would fail a reply of this status, with its headers of these names."""
     head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(reply.body)}\r\n"
     for name in names:
         if name in reply.headers:

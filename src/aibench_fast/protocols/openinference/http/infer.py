@@ -168,7 +168,7 @@ def _described(one: AskedInput) -> dict[str, Any]:
     return {
         "name": one.name,
         "shape": list(one.shape),
-        "datatype": oiptensors.their_datatype(one.dtype),
+        "datatype": oiptensors.THEIRS[one.dtype],
     }
 
 
