@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from aibench_fast.coretypes import ClusterNodes, Endpoint, Kind
+from aibench_fast.coretypes import ClusterNodes, Kind
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.session import HURRY_S, ServerRecord, Session, Workload
 from aibench_fast.protocols.statistics import Reader, StatisticsWatch, WatchOfSeveral
@@ -39,26 +39,15 @@ class Servers:
         try:
             for number, workload in enumerate(workloads):
                 self.sessions.append(found.visit(number, workload))
-                _check_alike(self.first.record, self.sessions[-1].record)
+                _check_alike(self.sessions[0].record, self.sessions[-1].record)
         except BaseException:
             for session in self.sessions:
                 session.leave(HURRY_S)
             raise
-
-    @property
-    def first(self) -> Session:
-        """Return the session with the first server."""
-        return self.sessions[0]
-
-    @property
-    def endpoints(self) -> list[Endpoint]:
-        """Return where workers connect to, server by server."""
-        return [session.endpoint for session in self.sessions]
-
-    @property
-    def records(self) -> list[ServerRecord]:
-        """Return the record of each server."""
-        return [session.record for session in self.sessions]
+        self.first = self.sessions[0]
+        self.endpoints = [session.endpoint for session in self.sessions]
+        """Where workers connect to, server by server."""
+        self.records = [session.record for session in self.sessions]
 
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """As `Session.texts`, of the worker's own server."""

@@ -52,13 +52,13 @@ class StoredModel:
         """Read the reply to AI.MODELGET META."""
         found = fields(reply)
         names = found.get("outputs")
-        batch_size = found.get("batchsize")
+        counts = {field: value for field, value in found.items() if isinstance(value, int)}
         return cls(
             name,
             outputs=tuple(map(text, names)) if isinstance(names, list) else (),
-            batch_size=batch_size if isinstance(batch_size, int) else None,
-            min_batch_size=_count(found.get("minbatchsize")),
-            min_batch_timeout_ms=_count(found.get("minbatchtimeout")),
+            batch_size=counts.get("batchsize"),
+            min_batch_size=counts.get("minbatchsize", 0),
+            min_batch_timeout_ms=counts.get("minbatchtimeout", 0),
         )
 
     def places(self, wanted: Sequence[str], count: int) -> list[int]:
@@ -91,19 +91,11 @@ def model_refused(
     error = connection.refused(["AI.MODELGET"], refusal)
     if known_advice(refusal):
         return error
-    if not in_cluster and _is_node(connection):
+    found = {} if in_cluster else info(connection.optional("INFO", "server"))
+    if "cluster" in (found.get("redis_mode"), found.get("server_mode")):
         return ServerError(f"{error} (model {key}); {NODE_OF_CLUSTER}")
     how = " --cluster-mode" if in_cluster else ""
     return ServerError(f"{error} (model {key}); load it with `aibench-fast model load{how}`")
-
-
-def _is_node(connection: Connection) -> bool:
-    found = info(connection.optional("INFO", "server"))
-    return "cluster" in (found.get("redis_mode"), found.get("server_mode"))
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def requests_in_batch(model: StoredModel, rows: int) -> int:

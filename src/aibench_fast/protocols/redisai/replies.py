@@ -119,16 +119,11 @@ class ReplyReader:
         return count
 
     def _line(self) -> bytes:
-        searched = 0
-        while (end := self._buffer.find(b"\r\n", self._at + searched)) < 0:
-            unread = len(self._buffer) - self._at
-            if unread > MAX_LINE_BYTES:
-                break
-            searched = max(0, unread - 1)
+        while (end := self._buffer.find(b"\r\n", self._at, self._at + MAX_LINE_BYTES + 2)) < 0:
+            if len(self._buffer) - self._at >= MAX_LINE_BYTES + 2:
+                raise BrokenReply(excess=f"a line of more than {MAX_LINE_BYTES:,} bytes")
             self._fill()
-        line = bytes(self._buffer[self._at : end if end >= 0 else None])
-        if end < 0 or len(line) > MAX_LINE_BYTES:
-            raise BrokenReply(excess=f"a line of more than {MAX_LINE_BYTES:,} bytes")
+        line = bytes(self._buffer[self._at : end])
         self._at = end + 2
         if not line:
             raise BrokenReply(b"\r\n")
