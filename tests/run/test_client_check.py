@@ -396,6 +396,22 @@ def short_selfcheck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selfcheck, "TIMER_WAITS", 200)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--tls"], "--tls without a server"),
+        (["--user", "me", "--streams"], "--user without a server"),
+        (["--ask-password"], "--ask-password without a server"),
+        (["--cacert", "ca.pem"], "--cacert without TLS"),
+    ],
+)
+def test_selfcheck_refuses_what_is_for_a_server_that_is_not_named(
+    cli: Cli, words: list[str], told: str
+) -> None:
+    done = cli("selfcheck", *words, code=2)
+    assert told in done.stderr
+
+
 @pytest.mark.usefixtures("short_selfcheck")
 def test_selfcheck_tells_the_ceiling_and_what_bounds_it(cli: Cli, tmp_path: Path) -> None:
     done = cli("selfcheck", "--shape", 16, "--workers", 2, "--json-out-file", "s.json", code=0)

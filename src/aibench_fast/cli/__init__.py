@@ -94,8 +94,7 @@ def _run_command(typed: Sequence[str]) -> int:
     options.command_line = shlex.join(["aibench-fast", *typed])
     end_in_order()
     try:
-        code: int = options.handler(options)
-        return code
+        return int(options.handler(options))
     except Exception as error:
         if options.debug:
             import traceback

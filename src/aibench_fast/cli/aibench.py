@@ -102,8 +102,7 @@ def _run(typed: list[str]) -> int:
         with _tensor_file(str(flags["file"])) as file:
             options = build_parser(["run"]).parse_args(["run", *_run_options(flags, file)])
             options.command_line = shlex.join([PROGRAM, *typed])
-            code: int = options.handler(options)
-            return code
+            return int(options.handler(options))
     except AibenchError as error:
         note(str(error), PROGRAM)
         return error.exit_code

@@ -20,9 +20,7 @@ from aibench_fast.studies.selfcheck import (
     SelfCheck,
     check_client,
 )
-from aibench_fast.studies.streamcheck import (
-    STEPS as STREAM_STEPS,
-)
+from aibench_fast.studies.streamcheck import STEPS as STREAM_STEPS
 from aibench_fast.studies.streamcheck import TOKENS_PER_S, StreamCheck, check_streams
 from aibench_fast.tensortype import DTYPES, canonical, describe
 
@@ -61,6 +59,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _selfcheck(options: argparse.Namespace) -> int:
     check_outputs([("--json-out-file", options.json_out_file)])
+    server = ServerOptions.of(options)
+    if not server.is_given:
+        of_server = {
+            "--tls": server.tls_settings(),
+            "--user": server.user,
+            "--password-file": server.password_file,
+            "--ask-password": server.ask_password,
+        }
+        refuse(of_server, "without a server: name it by --host, --port, --socket or --url")
     found, lines = _of_streams(options) if options.streams else _of_requests(options)
     if options.json_out_file:
         write_text(options.json_out_file, json.dumps(found.to_json(), indent=2) + "\n")

@@ -133,9 +133,7 @@ def _request_time(file: Path) -> dict[str, float] | None:
         )
     except OSError as error:
         raise ConfigError(f"cannot read --result {file}: {error.strerror}") from error
-    except (
-        ValueError, RecursionError, KeyError, TypeError, AttributeError,
-    ) as error:  # fmt: skip
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"cannot read --result {file}: it is not a result of `aibench-fast run`"
         ) from error
