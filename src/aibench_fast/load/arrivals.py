@@ -31,10 +31,7 @@ class Arrivals(NamedTuple):
 
 
 def arrivals(config: RunConfig, conversations: Conversations | None = None) -> Arrivals:
-    """Make the native schedule; the file of recorded arrivals is read.
-
-    ConfigError if the file has no arrivals, or if the warm-up leaves nothing of it.
-    """
+    """Make the native schedule; ConfigError if a file of arrivals is wrong or all warm-up."""
     whole = _whole(config)
     if conversations is not None:
         turns, delays = conversations.first_turns.tobytes(), conversations.delays_ns.tobytes()

@@ -427,10 +427,7 @@ class RunConfig(ProtocolSettings):
         )
 
     def count_tensors(self) -> list[int]:
-        """Return how many tensors each kind has, from its files or generated.
-
-        ConfigError if a file is not a tensor file, or if the warm-up leaves nothing to measure.
-        """
+        """Return how many tensors each kind has; ConfigError if a file is wrong, or all warm-up."""
         counts = [kind.count_tensors() for kind in self.kinds]
         self.max_requests(counts[0])
         if self.max_queries:  # and one on trial
@@ -441,10 +438,7 @@ class RunConfig(ProtocolSettings):
         return counts
 
     def max_requests(self, tensor_count: int) -> int:
-        """Return how many requests to send of `tensor_count` tensors; 0: no limit.
-
-        ConfigError if the warm-up leaves nothing to measure.
-        """
+        """Return how many requests to send, 0 for no limit; ConfigError if all are warm-up."""
         if self.max_queries == 0 and (self.duration_s or self.profile or self.is_recorded):
             return 0
         if self.mix or self.kinds[0].is_drawn:

@@ -7,7 +7,7 @@ from aibench_fast.load.config import RunConfig
 from aibench_fast.load.verdict import MUCH_OTHERS
 from aibench_fast.protocols.protocol import SIMULATED
 from aibench_fast.protocols.session import ServerRecord
-from aibench_fast.results.result import MAX_NOT_SENT, MIN_FOR_P99, Interval, Result
+from aibench_fast.results.result import MAX_NOT_SENT, MIN_FOR_P99, Result
 from aibench_fast.results.significance import trend
 
 MANY_CONNECTS = 0.1
@@ -158,16 +158,10 @@ def doubts_of_figures(config: RunConfig, result: Result) -> Iterator[tuple[str, 
             "incomplete",
             "the run was killed: this is what its journal held at the end of a reporting period",
         )
-    elif not (config.profile or config.is_recorded):
-        yield from _trend(result.intervals)
-
-
-def _trend(intervals: Sequence[Interval]) -> Iterator[tuple[str, str]]:
-    """A rate that rises or falls all along, by the periods that are whole."""
-    rates = [
-        one.instantaneous_rate for one in intervals if one.overall_rate > 0 and not one.is_partial
-    ]
-    if found := trend(rates):
+        return
+    periods = [one for one in result.intervals if one.overall_rate > 0 and not one.is_partial]
+    has_one_rate = not (config.profile or config.is_recorded)
+    if has_one_rate and (found := trend([one.instantaneous_rate for one in periods])):
         yield (
             "trend",
             f"the rate {'rose' if found.change > 0 else 'fell'} by {abs(found.change):.0%} from "

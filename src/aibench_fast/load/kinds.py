@@ -84,10 +84,7 @@ class InputTensor:
         return self.dtype == tensortype.STRINGS
 
     def count_tensors(self) -> int:
-        """Return how many tensors there are, in the file or generated.
-
-        ConfigError if the file is not a tensor file.
-        """
+        """Return how many tensors there are; ConfigError if the file is not a tensor file."""
         if self.drawn is not None:
             return prompts.most_drawn(self.drawn.prompt_tokens)
         if self.file is None:
@@ -142,10 +139,7 @@ class RequestKind:
         return self.batch_size * sum(one.tensor_bytes for one in self.inputs)
 
     def request_shape(self, one: InputTensor) -> tuple[int, ...]:
-        """Return the shape of an input's tensor as it is sent.
-
-        Without an axis of its own a batch is along the first one.
-        """
+        """Return an input's shape as sent: with an axis for the batch, or it is along the first."""
         if one.is_batched:
             return (self.batch_size, *one.shape)
         first, *others = one.shape

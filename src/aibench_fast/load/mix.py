@@ -113,10 +113,7 @@ def _input(table: Mapping[str, Any], where: str) -> InputTensor:
 
 
 def read_input(words: str) -> InputTensor:
-    """Read NAME:DTYPE:SHAPE[=FILE], such as `ids:INT64:128=ids.bin`.
-
-    ConfigError where it is something else.
-    """
+    """Read NAME:DTYPE:SHAPE[=FILE], such as `ids:INT64:128=ids.bin`; anything else: ConfigError."""
     spec, _, file = words.partition("=")
     name, dtype, lengths = [*spec.split(":"), "", ""][:3]
     try:

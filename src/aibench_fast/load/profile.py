@@ -33,10 +33,7 @@ class Step:
 
 
 def parse_profile(words: str) -> tuple[Step, ...]:
-    """Read `10/s for 30s, 20/s to 80/s over 1m`.
-
-    ConfigError names the step that is none, is empty, or is one too many.
-    """
+    """Read `10/s for 30s, 20/s to 80/s over 1m`; ConfigError names the step that is wrong."""
     steps = tuple(_step(part.strip(), words) for part in words.split(","))
     if len(steps) > MAX_STEPS:
         raise ConfigError(f"`profile` has {len(steps)} steps; there are at most {MAX_STEPS}")

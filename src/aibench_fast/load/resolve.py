@@ -6,9 +6,7 @@ from aibench_fast.load.config import RunConfig
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """Return the config with all addresses of its servers, and the models' names and shapes.
-
-    The former where `all_addresses` asks for them, the latter where servers describe their models.
+    """Return the config with all addresses if it asks for them, and what servers say of models.
 
     ServerError where the server or the model is not there; ConfigError where what is given is not
     what the model takes.

@@ -210,10 +210,7 @@ def _shares(earlier: CpuTimes | None, later: CpuTimes | None) -> CpuShares | Non
 
 
 def _others(earlier: CpuTimes | None, later: CpuTimes | None, ours_s: float) -> float | None:
-    """Return the share of these cores that others used, beside `ours_s`.
-
-    It is a lower bound: not all of ours need be on these cores.
-    """
+    """Return the share of these cores that others used, at least: not all of ours need be here."""
     if earlier is None or later is None or later.total_s <= earlier.total_s:
         return None
     used_s = later.used_s - earlier.used_s
@@ -278,10 +275,7 @@ def _holders(sockets: set[str], pids: Iterable[int]) -> Iterator[int]:
 
 
 def _passes_on(pids: Sequence[int], reported_pid: int | None) -> bool:
-    """Return whether these listen for a server elsewhere, in a container for instance.
-
-    `reported_pid` is the number that the server reported, if it did.
-    """
+    """Return whether these listen for a server elsewhere, which may have reported a number."""
     if any(read_process(pid, "comm").strip() in _FORWARDERS for pid in pids):
         return True
     return reported_pid is not None and reported_pid not in map(_own_number, pids)

@@ -86,10 +86,7 @@ class ModelSpec:
 
 
 def read_model(backend: Backend, file: Path | None) -> bytes:
-    """Return a model file's content; without a file, the built-in model for the backend.
-
-    Raises ConfigError if the file cannot be read.
-    """
+    """Return a file's content, or the backend's built-in model; ConfigError if it is unreadable."""
     if file is None:
         return b"" if backend is Backend.NULL else built_in_model(FORMATS[backend])
     try:

@@ -1,7 +1,4 @@
-"""The part of Protocol Buffers' wire format that a model file needs.
-
-Source of the format: "Encoding" in the Protocol Buffers documentation.
-"""
+"""Protocol Buffers' wire format, as model files need it: see "Encoding" in its documentation."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
