@@ -1,10 +1,7 @@
 """One connection for questions to a server before and after a run, never for the load itself.
 
-RESP2, because RedisAI 1.0 runs on servers that do not know HELLO. Replies are what
-`protocols.redisai.replies` makes of them; what a server should not answer may be anything.
-
-An answer has a limit in time, as a whole, and in size: who answers may be another program, or none
-that means well.
+RESP2, because RedisAI 1.0 runs on servers that do not know HELLO. An answer has a limit in time, as
+a whole, and in size: who answers may be another program, or none that means well.
 """
 
 import socket

@@ -18,11 +18,6 @@ SHOWN_BYTES = 60
 (ASKING,) = encode(["ASKING"])
 
 
-def their_dtype(dtype: str) -> str:
-    """RedisAI's name of one of tensortype.DTYPES."""
-    return STRING_DTYPE if dtype == STRINGS else dtype
-
-
 def blob_of(one: AskedInput, tensor: bytes) -> bytes:
     """Return the bytes of an input's tensor; ConfigError where a string has a NUL in it."""
     if one.dtype != STRINGS:

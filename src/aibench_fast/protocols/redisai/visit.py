@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from aibench_fast.coretypes import RespStrings
 from aibench_fast.errors import ConfigError, ServerError
@@ -37,17 +37,11 @@ from aibench_fast.protocols.redisai.model import (
     requests_in_batch,
 )
 from aibench_fast.protocols.redisai.replies import Refusal, Skimmed, shown_reply
-from aibench_fast.protocols.redisai.request import (
-    STRING_DTYPE,
-    Request,
-    Tensor,
-    blob_of,
-    their_dtype,
-)
+from aibench_fast.protocols.redisai.request import STRING_DTYPE, Request, Tensor, blob_of
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.session import HURRY_S, AskedKind, Output, ServerRecord, Workload
 from aibench_fast.results.result import ServerFacts
-from aibench_fast.tensortype import OPEN_BYTES_MAX, OPEN_TIMES_MAX, canonical, describe
+from aibench_fast.tensortype import OPEN_BYTES_MAX, OPEN_TIMES_MAX, STRINGS, canonical, describe
 
 REDISAI_MODULE = "ai"
 MAX_OUTPUTS_TRIED = 64
@@ -96,9 +90,8 @@ def visit(
     REPLY_TIMEOUT_S where that is more than the settings' patience. Last come what each worker needs
     in the server, and its statistics set to 0 where that is asked for.
 
-    ServerError, with the server's own words, where something that is needed is refused; what is
-    optional is then absent. ConfigError where there are too few workers or requests for a model
-    that waits until a batch is large enough.
+    ServerError, with the server's words, where something that is needed is refused. ConfigError
+    where there are too few workers or requests for a model that waits for a least batch.
     """
     kinds, workers, patience_s = workload.kinds, workload.workers, settings.patience_s
     shards = cluster.shards if cluster else []
@@ -170,7 +163,10 @@ def _request(
     return Request(
         dialect=dialect,
         model=kind.model,
-        inputs=[Tensor(their_dtype(one.dtype), one.shape) for one in kind.inputs],
+        inputs=[
+            Tensor(STRING_DTYPE if one.dtype == STRINGS else one.dtype, one.shape)
+            for one in kind.inputs
+        ],
         wanted=settings.outputs,
         use_dag=settings.use_dag,
         persist=settings.persist_results,
@@ -344,13 +340,13 @@ def _trial(
             f"{error}, the trial request of {tensors} to the model {request.model}; "
             "the server may have ended: a shape that the model does not take can do that"
         ) from error
-    output = Output(
-        canonical(found[0].dtype),
-        found[0].size_bytes,
-        sum(one.size_bytes for one in found),
-        any_length=any(one.dtype == STRING_DTYPE for one in found),
+    outputs = [output for output, _ in found]
+    together = dataclasses.replace(
+        outputs[0],
+        output_bytes=sum(one.output_bytes for one in outputs),
+        any_length=any(one.any_length for one in outputs),
     )
-    return dataclasses.replace(request, output_bytes=[one.expected for one in found]), output
+    return dataclasses.replace(request, output_bytes=[each for _, each in found]), together
 
 
 def _run(questions: SlotQuestions, request: Request, worker: int, model: StoredModel) -> int:
@@ -386,17 +382,8 @@ def _check_ok(questions: SlotQuestions, command: Command, reply: Any) -> None:
         )
 
 
-class _Fetched(NamedTuple):
-    """An output of the trial."""
-
-    dtype: str
-    size_bytes: int
-    expected: int | RespStrings
-    """The size that each reply has, or its number of strings of any length."""
-
-
-def _fetched(questions: SlotQuestions, key: str) -> _Fetched:
-    """Return an output of the trial, but for its bytes."""
+def _fetched(questions: SlotQuestions, key: str) -> tuple[Output, int | RespStrings]:
+    """Return an output of the trial, and the size of each reply's, or its strings of any length."""
     reply = questions.call("AI.TENSORGET", key, "META", "BLOB", skim=True)
     found = fields(reply)
     dtype, blob = found.get("dtype"), found.get("blob")
@@ -406,10 +393,12 @@ def _fetched(questions: SlotQuestions, key: str) -> _Fetched:
             f"output with {shown_reply(reply)}, which is not a tensor"
         )
     size_bytes = blob.size_bytes if isinstance(blob, Skimmed) else len(blob)
-    if text(dtype) != STRING_DTYPE:
-        return _Fetched(text(dtype), size_bytes, size_bytes)
+    ours = canonical(text(dtype))
+    output = Output(ours, size_bytes, size_bytes, any_length=ours == STRINGS)
+    if ours != STRINGS:
+        return output, size_bytes
     shape = found.get("shape")
     lengths = shape if isinstance(shape, list) else []
     strings = math.prod(length for length in lengths if isinstance(length, int))
     most_bytes = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * size_bytes)
-    return _Fetched(STRING_DTYPE, size_bytes, RespStrings(strings, size_bytes, most_bytes))
+    return output, RespStrings(strings, size_bytes, most_bytes)
