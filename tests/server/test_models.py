@@ -137,7 +137,7 @@ def test_a_model_of_another_format_is_refused(
     if model_format is own:
         assert client.execute_command(*store) == b"OK"
     else:
-        with pytest.raises(redis.ResponseError, match=r"no whole \.\w+ file"):
+        with pytest.raises(redis.ResponseError, match=r"not a complete \.\w+ file"):
             client.execute_command(*store)
 
 
