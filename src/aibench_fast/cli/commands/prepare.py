@@ -23,11 +23,7 @@ from aibench_fast.cluster import connect
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs
 from aibench_fast.tensors.photographs import local_input
-from aibench_fast.tensors.prepare import (
-    PrepareConfig,
-    Prepared,
-    prepare,
-)
+from aibench_fast.tensors.prepare import PrepareConfig, Prepared, prepare
 from aibench_fast.tensors.sharding import Sharding, prepare_shards
 from aibench_fast.tensors.tensorfile import LAYOUTS, VALUE_RANGES, files_of
 

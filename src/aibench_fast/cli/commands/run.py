@@ -9,11 +9,7 @@ from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
 from aibench_fast.cli.options.load import add_load_options, add_reporting_options, dask_client
 from aibench_fast.cli.options.parser import add_all
-from aibench_fast.cli.options.request import (
-    add_request_options,
-    add_slo_option,
-    add_trace_options,
-)
+from aibench_fast.cli.options.request import add_request_options, add_slo_option, add_trace_options
 from aibench_fast.cli.options.runconfig import files_read, run_config
 from aibench_fast.cli.options.server import LoadedServers, add_server_options
 from aibench_fast.cli.options.values import refuse

@@ -11,9 +11,7 @@ from aibench_fast.cli.events import print_preparing
 from aibench_fast.cli.options.load import add_load_options, add_reporting_options, dask_client
 from aibench_fast.cli.options.names import with_options
 from aibench_fast.cli.options.parser import REPEATED, add_all
-from aibench_fast.cli.options.request import (
-    add_request_options,
-)
+from aibench_fast.cli.options.request import add_request_options
 from aibench_fast.cli.options.runconfig import files_read, run_config
 from aibench_fast.cli.options.server import LoadedServers, add_server_options
 from aibench_fast.cli.options.values import BurnIn

@@ -12,14 +12,7 @@ from aibench_fast.cli.output import progress_bar
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE
-from aibench_fast.studies.selfcheck import (
-    MODEL,
-    STEPS,
-    TIMER_RPS,
-    Machine,
-    SelfCheck,
-    check_client,
-)
+from aibench_fast.studies.selfcheck import MODEL, STEPS, TIMER_RPS, Machine, SelfCheck, check_client
 from aibench_fast.studies.streamcheck import STEPS as STREAM_STEPS
 from aibench_fast.studies.streamcheck import TOKENS_PER_S, StreamCheck, check_streams
 from aibench_fast.tensortype import DTYPES, canonical, describe

@@ -15,11 +15,7 @@ from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
 from aibench_fast.cli.options.load import add_load_options, add_reporting_options, dask_client
 from aibench_fast.cli.options.names import with_options
 from aibench_fast.cli.options.parser import add_all
-from aibench_fast.cli.options.request import (
-    LENGTHS,
-    add_request_options,
-    add_slo_option,
-)
+from aibench_fast.cli.options.request import LENGTHS, add_request_options, add_slo_option
 from aibench_fast.cli.options.runconfig import files_read, run_config
 from aibench_fast.cli.options.server import LoadedServers, add_server_options
 from aibench_fast.cli.options.values import axis, by_name, number_ranges, rates
