@@ -26,8 +26,6 @@ _OF_HTTP2 = (
     "te", "trailer", "transfer-encoding", "upgrade",
 )  # fmt: skip
 """What gRPC sets itself, and what HTTP/2 forbids."""
-_GRPC = "grpc-"
-"""What the names begin with that gRPC reserves."""
 _IN_BASE64 = "-bin"
 """What the names end with whose values are bytes, in base64."""
 _GRPC_NAME = re.compile(r"[0-9a-z_.-]+")
@@ -109,7 +107,6 @@ class GrpcAddress(HttpAddress):
 
 
 def _authority(host: str, port: int) -> str:
-    """Return a host and a port; an IPv6 address is in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -223,7 +220,7 @@ def _check_metadata(metadata: Sequence[tuple[str, str]]) -> None:
             f"may be {_MAX_METADATA} of {_MAX_METADATA_BYTES:,} bytes"
         )
     for name, value in metadata:
-        if name in _OF_HTTP2 or name.startswith((":", _GRPC)):
+        if name in _OF_HTTP2 or name.startswith((":", "grpc-")):
             raise ConfigError(f"`headers` {name}: gRPC sets it itself; leave it out")
         if not _GRPC_NAME.fullmatch(name):
             raise ConfigError(

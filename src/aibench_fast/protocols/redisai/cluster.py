@@ -71,8 +71,6 @@ class RedisCluster(NamedTuple):
 
 
 class _Node(NamedTuple):
-    """A node of CLUSTER SLOTS."""
-
     id: str
     address: ServerAddress
     names: Sequence[str]
@@ -184,8 +182,7 @@ def key_slot(tag: str) -> int:
 class SlotQuestions(ExitStack):
     """Asks for keys of one slot, and follows MOVED and ASK as a run's workers do.
 
-    Without a cluster there is but the one server. Connections are closed at the end of a `with`
-    block.
+    Without a cluster there is but the one server. A `with` block closes all connections.
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""The visits to a server before a run, to learn about it, and after, to delete keys.
-
-Both have a connection of their own and close it.
-"""
+"""The visits to a server before a run, to learn about it, and after, to delete keys."""
 
 import dataclasses
 import hashlib
@@ -48,10 +45,8 @@ MAX_OUTPUTS_TRIED = 64
 _OTHER_OUTPUTS = re.compile(r"OUTPUTS|\d outputs|number of outputs", re.ASCII)
 """In the errors of all versions for another number of output keys than the model has."""
 EMBEDDED_VERSION = "ai_embedded_version"
-MODELEXECUTE_FROM = "1.2.3"
-"""The RedisAI that AI.MODELEXECUTE came with."""
-TIMEOUT_FROM = "1.2.1"
-"""The RedisAI that TIMEOUT came with."""
+MODELEXECUTE_FROM, TIMEOUT_FROM = "1.2.3", "1.2.1"
+"""The versions of RedisAI that these came with."""
 UNKNOWN = "unknown"
 DELETED_AT_ONCE = 1000
 """Keys of one DEL: while a server deletes them, it answers nobody else."""
@@ -293,7 +288,6 @@ def _batched(
 
 
 def _fetching(request: Request, model: StoredModel, count: int) -> Request:
-    """Return the request to a model that has so many outputs."""
     places = model.places(request.wanted, count)
     return dataclasses.replace(request, output_count=count, fetched=places)
 
