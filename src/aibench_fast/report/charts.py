@@ -214,8 +214,7 @@ def _over_time(content: Content) -> Iterator[plot.Chart]:
         "excluded from every figure. Red: periods in which requests failed.",
         plot.number("rate", "inferences/s"),
         lambda one: (
-            {"s": _seconds(one, point.unix_ms), "rate": point.rate, "failed": point.failed}
-            for point in one.timeline
+            (point.unix_ms, {"rate": point.rate, "failed": point.failed}) for point in one.timeline
         ),
     )
     # Beside cells of tensors, which have no tokens, they have a choice of their own.
@@ -227,7 +226,7 @@ def _over_time(content: Content) -> Iterator[plot.Chart]:
         "Tokens that came in each period, of the same run.",
         plot.number("tokens", "output tokens/s"),
         lambda one: (
-            {"s": _seconds(one, point.unix_ms), "tokens": point.tokens_per_s}
+            (point.unix_ms, {"tokens": point.tokens_per_s})
             for point in one.timeline
             if point.tokens_per_s is not None
         ),
@@ -241,7 +240,7 @@ def _over_time(content: Content) -> Iterator[plot.Chart]:
         "latencies up to then.",
         plot.number("ms", "latency (ms)"),
         lambda one: (
-            {"s": _seconds(one, point.unix_ms), "ms": point.quantiles_ms[name], "quantile": shown}
+            (point.unix_ms, {"ms": point.quantiles_ms[name], "quantile": shown})
             for point in one.timeline
             for name, shown in SHOWN_QUANTILES.items()
             if name in point.quantiles_ms
@@ -256,11 +255,7 @@ def _over_time(content: Content) -> Iterator[plot.Chart]:
         "In percent of one core, by reporting period, of the same run.",
         plot.number("percent", "% of a core"),
         lambda one: (
-            {
-                "s": _seconds(one, period.start_unix_ms + period.seconds * 1000),
-                "percent": percent,
-                "part": part,
-            }
+            (period.start_unix_ms + period.seconds * 1000, {"percent": percent, "part": part})
             for period in one.cpu
             for part, percent in (
                 ("whole server", period.total),
@@ -284,19 +279,20 @@ def _timeline(
     title: str,
     note: str,
     figure: plot.Spec,
-    points: Callable[[CellSummary], Iterable[dict[str, Any]]],
+    points: Callable[[CellSummary], Iterable[tuple[float, dict[str, Any]]]],
     series: str = "",
     domain: Sequence[str] = (),
 ) -> Iterator[plot.Chart]:
-    """Yield a figure over the seconds `s` of a cell's points, told apart by `series`, a field.
+    """Yield a figure over a cell's points, with their times in Unix milliseconds; `series` is the
+    field that tells them apart.
 
     `domain` has the values of that field in order, unless they are in order already.
     """
     field = figure["field"]
     rows: plot.Rows = [
-        {"cell": place, **point, field: round(point[field], 3)}
+        {"cell": place, "s": _seconds(one, unix_ms), **point, field: round(point[field], 3)}
         for place, one in enumerate(timed.cells)
-        for point in points(one)
+        for unix_ms, point in points(one)
     ]
     if not rows:
         return

@@ -127,12 +127,7 @@ def _legend(title: str, names: Sequence[str]) -> Spec | None:
 
 def spread(field: str, values: Sequence[float]) -> dict[str, float]:
     """Return the part of a row that `spread_tips` shows: the median of runs, and their range."""
-    return {
-        field: median(values),
-        "low": min(values),
-        "high": max(values),
-        "runs": len(values),
-    }
+    return {field: median(values), "low": min(values), "high": max(values), "runs": len(values)}
 
 
 def spread_tips(field: str, title: str, low: str = "lowest", high: str = "highest") -> Rows:
