@@ -32,11 +32,6 @@ class ClientReport:
     start_lag_s: float = figure("StartLagSeconds")
     """How long after the agreed start its first thread began."""
 
-    @property
-    def measured_until_s(self) -> float:
-        """From the agreed start to its last measured answer."""
-        return (self.measured_after_s or 0.0) + self.result.measured_s
-
 
 @dataclass
 class Client:
@@ -112,7 +107,7 @@ def _named(client: Client, report: ClientReport) -> Result:
 def measured_span_s(reports: Iterable[ClientReport]) -> tuple[float, float]:
     """Return when the first client began to measure and when the last ended, in seconds."""
     spans = [
-        (one.measured_after_s, one.measured_until_s)
+        (one.measured_after_s, one.measured_after_s + one.result.measured_s)
         for one in reports
         if one.measured_after_s is not None
     ]
