@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from aibench_fast.cli import main
 from aibench_fast.studies.signals import ENDING_SIGNALS
@@ -20,7 +20,7 @@ Completed = subprocess.CompletedProcess[str]
 Cli = Callable[..., Completed]
 """Run `aibench-fast` in an empty folder with the arguments given, its output into pipes.
 
-`code=0` holds its exit code against the one that is expected.
+`code=2, errors=1` hold its exit code and the lines of its standard error against the expected.
 """
 
 SIGNALS = (*ENDING_SIGNALS, signal.SIGALRM)
@@ -32,23 +32,26 @@ def command(*arguments: object) -> list[str]:
 
 
 def as_process(
-    folder: Path, *arguments: object, code: int | None = None, **options: object
+    folder: Path, *arguments: object, code: int | None = None, **options: Any
 ) -> Completed:
     """Run `aibench-fast` in `folder` as a process of its own."""
-    done = subprocess.run(
-        command(*arguments),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        **options,  # type: ignore[call-overload]
-    )
-    return _ended(done, code)
+    options = {"timeout": 100, **options}
+    return completed(*command(*arguments), cwd=folder, code=code, **options)
 
 
-def _ended(done: Completed, code: int | None) -> Completed:
+def completed(
+    *words: object, code: int | None = 0, errors: int | None = None, **options: Any
+) -> Completed:
+    """Run a program to its end; with the exit code None, any is right."""
+    command = [*map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    return _ended(done, code, errors)
+
+
+def _ended(done: Completed, code: int | None, errors: int | None) -> Completed:
     assert code in (None, done.returncode), done.stdout + done.stderr
+    *lines, rest = done.stderr.split("\n")
+    assert errors is None or (len(lines), rest) == (errors, ""), done.stderr
     return done
 
 
@@ -58,6 +61,7 @@ def in_process(
     stdin: bytes = b"",
     program: Callable[[Sequence[str]], int] = main,
     code: int | None = None,
+    errors: int | None = None,
 ) -> Completed:
     """Run `aibench-fast`, or another program, in `folder` without starting a process.
 
@@ -73,7 +77,7 @@ def in_process(
                     ended = program(words)
                 except SystemExit as exit_:
                     ended = exit_.code if isinstance(exit_.code, int) else int(bool(exit_.code))
-            return _ended(Completed(words, ended, _text(out), _text(err)), code)
+            return _ended(Completed(words, ended, _text(out), _text(err)), code, errors)
 
 
 def _text(file: IO[bytes]) -> str:

@@ -118,13 +118,11 @@ def refusal(stream: int, status: int, words: str) -> bytes:
 
 def well(asked: Asked, number: int) -> bytes:
     """As a server answers that has nothing to say."""
-    del number
     return answer(asked.stream, prefixed(message()))
 
 
 def echo(asked: Asked, number: int) -> bytes:
     """Answer the tensor that came."""
-    del number
     try:
         (tensor,) = asked.request.raw_input_contents
     except (DecodeError, ValueError):

@@ -85,7 +85,6 @@ def binary_reply(
 
 def well(asked: Asked, number: int) -> bytes:
     """As a server answers that has nothing to say."""
-    del asked, number
     return binary_reply()
 
 

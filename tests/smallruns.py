@@ -33,6 +33,18 @@ def config_of(server: Server, file: Path | None = None, **others: Any) -> RunCon
     return RunConfig(**{"file": file, **where, **others})
 
 
+class Heard(list[Any]):
+    """The events of one kind that a run has its observer hear."""
+
+    def __init__(self, kind: type) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def __call__(self, event: object) -> None:
+        if isinstance(event, self._kind):
+            self.append(event)
+
+
 def against(
     server: Server,
     file: Path | None = None,

@@ -58,7 +58,6 @@ def slow_door(port: int) -> Iterator[int]:
 
 def has_them_in_its_response_latency(result: Result, waited: int) -> None:
     """So many of its requests waited for a connection, and the others for none."""
-    assert result.service_latencies is not None
     assert result.service_latencies.count == result.latencies.count == result.successes
     above_ms = result.latencies.mean_ms - result.service_latencies.mean_ms
     assert above_ms * result.successes >= 0.99 * waited * SLOW_S * 1000
@@ -89,7 +88,6 @@ def test_a_handshake_for_each_request_is_in_the_response_latency(
     assert told in format_summary(result)
     result.save(file)
     record = read_record(file)
-    assert record.connections is not None
     assert record.connections.startswith("19 made after the server closed one")
     assert record.setup["latency"] is None  # as of every closed loop
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commandline import command
+from commandline import command, completed
 from fake_inference import FakeInference
 from redisclient import load_into
 
@@ -148,9 +148,8 @@ def test_a_process_that_holds_a_password_cannot_be_dumped(
         "print(before, ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
     )
     words = command("stats", "--port", server.port, "--model", "null")
-    done = subprocess.run(
-        [words[0], "-c", program, *words[3:]],
-        cwd=tmp_path, check=True, capture_output=True, text=True,
+    done = completed(
+        words[0], "-c", program, *words[3:], cwd=tmp_path,
         env={**os.environ, "AIBENCH_PASSWORD": CANARY},
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "1 0"

@@ -190,8 +190,7 @@ def test_tls_with_a_server_that_speaks_none(
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 1.0)
     with TlsRedis(redis_program, authority.file, certificate) as server:
         words = ("--url", f"rediss://localhost:{server.plain_port}", "--cacert", authority.file)
-        done = cli("run", "--shape", "4", *words)
-    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+        done = cli("run", "--shape", "4", *words, code=3, errors=1)
     assert "what answers there speaks none" in done.stderr
 
 
@@ -199,8 +198,7 @@ def test_an_expired_certificate(redis_program: Path, authority: Authority, cli: 
     expired = authority.sign("expired", "localhost", expired=True)
     with TlsRedis(redis_program, authority.file, expired) as server:
         url = f"rediss://localhost:{server.port}"
-        done = cli("stats", "--url", url, "--cacert", authority.file)
-    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+        done = cli("stats", "--url", url, "--cacert", authority.file, code=3, errors=1)
     assert "certificate has expired" in done.stderr
 
 
@@ -271,8 +269,7 @@ def test_a_url_with_a_password_is_refused(cli: Cli) -> None:
         ("rediss://me:canary", "its port is not a number"),
         ("http://me:canary", "its port is not a number"),
     ):
-        done = cli("run", "--shape", "4", "--url", url)
-        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        done = cli("run", "--shape", "4", "--url", url, code=2, errors=1)
         assert "canary" not in done.stderr and said in done.stderr
 
 

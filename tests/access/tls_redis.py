@@ -63,7 +63,6 @@ class TlsRedis:
             text=True,
             env={**os.environ, "LC_ALL": "C"},
         )
-        assert self._process.stdin is not None
         with self._process.stdin as file:
             file.write("\n".join(self._settings) + "\n")
         until = time.monotonic() + START_S

@@ -142,7 +142,6 @@ def _of_triton(datatype: object) -> object:
 @contextmanager
 def triton(folder: Path) -> Iterator[Urls]:
     """Triton while the block lasts."""
-    del folder
     model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
     with EchoTriton(model) as server:
         yield Urls(server.url, server.grpc_url)

@@ -1,12 +1,12 @@
 """Rows of `make perf` over gRPC: to Triton, and to the benchmarks' own server."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commandline import completed
 
 from benchmarks.perf.bench import QUICK, Bench
 from benchmarks.perf.grpc_programs import H2load
@@ -19,12 +19,10 @@ def test_rows_over_grpc_are_measured(
     tmp_path: Path, system_program: Callable[[str, str], Path]
 ) -> None:
     system_program("h2load", "nghttp2-client")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.perf", "--quick", "--out", tmp_path, "--rows", "grpc",
-         "grpc-small"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=200,
+    completed(
+        sys.executable, "-m", "benchmarks.perf", "--quick", "--out", tmp_path, "--rows", "grpc",
+        "grpc-small", cwd=ROOT, timeout=200,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads((tmp_path / "perf.json").read_text())["rows"]}
     for name in (
         "gRPC to h2load, 1 worker",

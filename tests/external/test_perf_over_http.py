@@ -1,10 +1,11 @@
 """Rows of `make perf` that are measured with Triton."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from commandline import completed
 
 ROOT = Path(__file__).parents[2]
 
@@ -13,12 +14,10 @@ def test_rows_over_http_are_measured(
     tmp_path: Path, system_program: Callable[[str, str], Path]
 ) -> None:
     system_program("wrk", "wrk")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.perf", "--quick", "--out", tmp_path, "--rows", "wrk",
-         "tritonclient"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=100,
+    completed(
+        sys.executable, "-m", "benchmarks.perf", "--quick", "--out", tmp_path, "--rows", "wrk",
+        "tritonclient", cwd=ROOT,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads((tmp_path / "perf.json").read_text())["rows"]}
     assert [*rows] == [
         "wrk, 2 workers",

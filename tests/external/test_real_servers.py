@@ -100,7 +100,6 @@ def _by_hand(
     url: str, model: str, datatypes: tuple[str, ...], arrays: Arrays, encoding: Encoding
 ) -> list[bytes]:
     """JSON alone, as any client has it."""
-    del encoding
     inputs = [
         {"name": f"x{place}", "shape": array.shape, "datatype": datatype, "data": plain(array)}
         for place, (datatype, array) in enumerate(zip(datatypes, arrays, strict=True))

@@ -239,7 +239,6 @@ def test_a_model_that_is_compiled_for_the_trial_is_waited_for(
 )
 def test_http_refusals_are_kinds_of_their_own(status: str, kind: str) -> None:
     def refuse(asked: Asked, number: int) -> bytes:
-        del asked
         if number < 4:
             return binary_reply()
         return reply(b'{"error": "not now"}', "Retry-After: 120", status=status)

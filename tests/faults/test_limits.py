@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from commandline import command
+from commandline import as_process, completed
 from fake_inference import Asked, FakeInference, well
 from fake_redisai import OK, FakeRedisAI
 from faults.runs import NULL, conserved, redisai
@@ -40,10 +40,7 @@ FIRST_TOO_LARGE = 6
 def run_and_peak_kib(folder: Path, *arguments: object) -> tuple[str, int]:
     """What a run of ten requests in a process of its own prints, and the most memory it had."""
     words = [sys.executable, "-c", WITH_PEAK, "run", "--quiet", "--max-queries", "10"]
-    done = subprocess.run(
-        [*words, *map(str, arguments)],
-        cwd=folder, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+    done = completed(*words, *arguments, code=None, cwd=folder)
     assert done.stderr == ""
     *lines, peak = done.stdout.splitlines()
     return "\n".join(lines), int(peak)
@@ -53,10 +50,9 @@ def limited(
     folder: Path, limit: int, most: int, *arguments: object
 ) -> "subprocess.CompletedProcess[str]":
     """A command under a limit of the system."""
-    return subprocess.run(
-        command(*arguments), cwd=folder, capture_output=True, text=True, timeout=100, check=False,
-        preexec_fn=lambda: resource.setrlimit(limit, (most, most)),
-    )  # fmt: skip
+    return as_process(
+        folder, *arguments, preexec_fn=lambda: resource.setrlimit(limit, (most, most))
+    )
 
 
 def test_a_reply_far_too_large_takes_no_memory(tmp_path: Path) -> None:

@@ -38,8 +38,7 @@ def polite() -> Iterator[int]:
 
 def refused(cli: Cli, *words: str) -> str:
     """The one line of a run that does not start, as its server's error."""
-    done = cli("run", *words, "--quiet")
-    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1), done.stderr
+    done = cli("run", *words, "--quiet", code=3, errors=1)
     return done.stderr
 
 
@@ -100,8 +99,7 @@ def _authority(context: grpc.ServicerContext) -> str:
 def test_a_server_without_metadata_is_run_by_its_inputs_alone(cli: Cli) -> None:
     with serving({"ModelInfer": echo}) as port:
         url = ("--url", f"grpc://127.0.0.1:{port}", "--model", MODEL)
-        done = cli("run", *url, "--input", INPUT, "--max-queries", "20", "--quiet")
-        assert (done.returncode, done.stderr) == (0, "")
+        cli("run", *url, "--input", INPUT, "--max-queries", "20", "--quiet", code=0, errors=0)
         told = refused(cli, *url)
     assert "answered UNIMPLEMENTED for the model m: Method not found!; does it have" in told
     assert "give --input NAME:DATATYPE:SHAPE" in told
@@ -215,8 +213,7 @@ def credentials(
 
 def test_tls(cli: Cli, secured: int, authority: Authority) -> None:
     url = ("--url", f"grpcs://localhost:{secured}", "--model", MODEL)
-    done = cli("run", *url, "--cacert", authority.file, "--max-queries", "20", "--quiet")
-    assert (done.returncode, done.stderr) == (0, "")
+    cli("run", *url, "--cacert", authority.file, "--max-queries", "20", "--quiet", code=0, errors=0)
     result = against(
         secured, url=f"grpcs://localhost:{secured}", tls=TlsSettings(ca_file=authority.file)
     )

@@ -74,7 +74,6 @@ def test_batches_and_several_streams_have_their_own_tensors() -> None:
 
 def several(asked: Any, context: grpc.ServicerContext) -> Message:
     """Each input goes to the output of its place."""
-    del context
     output = triton.ModelInferResponse.InferOutputTensor
     return triton.ModelInferResponse(
         model_name=asked.model_name,
@@ -165,7 +164,6 @@ def test_a_reply_that_differs_from_the_trial_s_is_a_failure() -> None:
 
 def test_strings_come_back_in_any_length() -> None:
     def answer(asked: Any, context: grpc.ServicerContext) -> Message:
-        del context
         reply: Any = triton.ModelInferResponse(model_name=MODEL)
         reply.outputs.add(name="y", datatype="BYTES", shape=[1, 2])
         words = [b"x" * len(noted.asked), b"y"]

@@ -220,15 +220,13 @@ def test_bad_input_is_one_line_before_anything_is_sent(
     (tmp_path / "empty").mkdir()
     (tmp_path / "e.jsonl").write_bytes(b"\n \n")
     options, words = WRONG[name]
-    done = cli("run", "--url", endpoint.url, *options, "--max-queries", 3)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    done = cli("run", "--url", endpoint.url, *options, "--max-queries", 3, code=2, errors=1)
     assert words in done.stderr
     assert endpoint.asked == []
 
 
 def test_body_without_a_url(cli: Cli) -> None:
-    done = cli("run", "--body", "x")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = cli("run", "--body", "x", code=2, errors=1)
     assert (
         "--body, --method, --prompts, --prompt-tokens, --trace or --api without --url"
         in done.stderr

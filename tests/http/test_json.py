@@ -15,8 +15,9 @@ from echomodels import NUMPY_TYPES
 from fake_inference import Asked, Behaviour, FakeInference, binary_reply, json_reply, output, reply
 from hypothesis import given
 from hypothesis import strategies as st
+from smallruns import Heard
 
-from aibench_fast import ConfigError, RunConfig, ServerError, run
+from aibench_fast import ConfigError, ServerError
 from aibench_fast._core import JsonTensors, Tensors
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.encoding import Encoding
@@ -134,9 +135,8 @@ def test_a_value_that_json_has_not_is_one_line(cli: Cli, tmp_path: Path) -> None
     with FakeInference(infer=zeros) as server:
         done = cli(
             "run", "--url", server.url, "--model", "m", "--file", "x", "--encoding", "json",
-            "--quiet",
+            "--quiet", code=2, errors=1,
         )  # fmt: skip
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "input x of m: as JSON, tensor 1: nan or inf number is not allowed" in done.stderr
 
 
@@ -183,20 +183,10 @@ def test_tensors_that_are_cycled_keep_their_references(tmp_path: Path) -> None:
 
 
 def test_progress_is_told() -> None:
-    events: list[Formatting] = []
-
-    def observe(event: object) -> None:
-        events.extend([event] if isinstance(event, Formatting) else [])
-
+    events = Heard(Formatting)
     with FakeInference(infer=zeros) as server:
         server.model["inputs"][0]["shape"] = [-1, 100_000]
-        url = server.url
-        run(
-            RunConfig(
-                file=None, url=url, model="m", encoding=Encoding.JSON, max_queries=8
-            ),
-            observe,
-        )  # fmt: skip
+        against(server, observe=events, max_queries=8)
     assert [event.done for event in events] == list(range(8))
     assert {(event.model, event.total, event.given) for event in events} == {("m", 8, 8)}
 
@@ -265,18 +255,11 @@ def test_bf16_is_for_binary_alone() -> None:
 
 def sampled(server: FakeInference) -> bytes:
     """The first output of a run."""
-    found: list[bytes] = []
-
-    def observe(event: object) -> None:
-        found.extend([event.output] if isinstance(event, Sample) else [])
-
-    config = RunConfig(
-        file=None, url=server.url, model="m", duration_s=0.3, encoding=Encoding.JSON,
-        sample_responses=True,
-    )  # fmt: skip
-    result = run(config, observe)
+    found = Heard(Sample)
+    result = against(server, observe=found, max_queries=0, duration_s=0.3, sample_responses=True)
     assert result.failures == {}
-    return found[0]
+    output: bytes = found[0].output
+    return output
 
 
 def test_every_half_is_read_as_it_was() -> None:
@@ -373,6 +356,5 @@ def test_a_mix_shares_the_memory() -> None:
 
 @pytest.mark.parametrize("words", [("--encoding", "json"), ("--json-memory", "1GB")])
 def test_it_is_for_http_alone(cli: Cli, words: tuple[str, str]) -> None:
-    done = cli("run", "--shape", "4", *words)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    done = cli("run", "--shape", "4", *words, code=2, errors=1)
     assert f"{words[0]} without --url" in done.stderr

@@ -3,14 +3,17 @@
 import json
 import struct
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import smallruns
 from commandline import Cli
 from fake_inference import Answer, Asked, FakeInference, json_reply, output, reply
+from smallruns import Heard
 
-from aibench_fast import Result, RunConfig, ServerError, run
+from aibench_fast import ServerError
 from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.results.events import Sample
 from aibench_fast.tensortype import joined_strings, split_strings
@@ -48,13 +51,7 @@ def in_json(*pairs: tuple[dict[str, Any], object]) -> bytes:
     return json_reply({"model_name": "m", "outputs": outputs})
 
 
-def against(server: FakeInference, *, samples: list[bytes] | None = None, **more: Any) -> Result:
-    def observe(event: object) -> None:
-        if isinstance(event, Sample) and samples is not None:
-            samples.append(event.output)
-
-    usual = {"file": None, "url": server.url, "model": "m", "max_queries": 20}
-    return run(RunConfig(**(usual | more)), observe)
+against = partial(smallruns.against, max_queries=20)
 
 
 @pytest.mark.parametrize("place", [0, 1], ids=["strings first", "floats first"])
@@ -62,7 +59,7 @@ def against(server: FakeInference, *, samples: list[bytes] | None = None, **more
 def test_their_lengths_may_differ_in_each_reply(encoding: Encoding, place: int) -> None:
     """Also where the shape is always the same."""
     asked_outputs = [labels(1, 3), SCORE]
-    samples: list[bytes] = []
+    samples = Heard(Sample)
 
     def answer(asked: Asked, number: int) -> bytes:
         words = ["", "caf\u00e9" * number, f"no. {number}\n"]
@@ -75,12 +72,12 @@ def test_their_lengths_may_differ_in_each_reply(encoding: Encoding, place: int) 
         return made(*pairs[:: -1 if place else 1])
 
     with FakeInference(infer=answer, model=model(*asked_outputs)) as server:
-        result = against(server, encoding=encoding, samples=samples, sample_responses=True)
+        result = against(server, encoding=encoding, observe=samples, sample_responses=True)
     assert (result.successes, result.failures) == (20, {})
     if place:
-        assert samples[0] == FLOATS
+        assert samples[0].output == FLOATS
     else:
-        assert split_strings(samples[0]) == [b"", "caf\u00e9".encode(), b"no. 1\n"]
+        assert split_strings(samples[0].output) == [b"", "caf\u00e9".encode(), b"no. 1\n"]
 
 
 @pytest.mark.parametrize("encoding", Encoding)

@@ -220,7 +220,6 @@ def test_new_connections_of_all_clients_are_added_up() -> None:
         reconnects=1, remade=2, resent=3,
     )  # fmt: skip
     result = merged(waited, report([7, 8]))
-    assert result.service_latencies is not None
     assert result.service_latencies.encode() == recorded([4, 5, 7, 8]).encode()
     assert (result.connections.times.count, result.connections.reconnects) == (1, 1)
     assert (result.connections.remade, result.connections.resent) == (2, 3)

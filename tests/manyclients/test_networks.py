@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from commandline import completed
 from conservation import broken
 from dask.distributed import Client, LocalCluster
 from manyclients.conftest import MODEL
@@ -32,10 +33,9 @@ def ip(*words: object) -> None:
 
 def delay(namespace: str) -> None:
     """Hold up what leaves a namespace, and lose some of it; skip where the kernel cannot."""
-    done = subprocess.run(
-        ["ip", "netns", "exec", namespace, "tc", "qdisc", "add", "dev", "eth0", "root", "netem",
-         "delay", f"{DELAY_MS}ms", "loss", LOSS],
-        check=False, capture_output=True, text=True,
+    done = completed(
+        "ip", "netns", "exec", namespace, "tc", "qdisc", "add", "dev", "eth0", "root", "netem",
+        "delay", f"{DELAY_MS}ms", "loss", LOSS, code=None,
     )  # fmt: skip
     if done.returncode:
         pytest.skip(f"no delay and loss here: {done.stderr.strip()}")

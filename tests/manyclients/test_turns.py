@@ -62,5 +62,4 @@ def test_a_trace_is_sent_as_by_one_client(dask: Client, tmp_path: Path) -> None:
     worst_s = result.latencies.max_ms / 1000 + 0.005  # clocks of clients differ by less
     for n in range(1, 20):
         assert abs(came[n + 2][1] - came[2][1] - 0.03 * n) <= worst_s
-    assert result.schedule.arrivals is not None
     assert result.schedule.arrivals["File"] == str(trace)

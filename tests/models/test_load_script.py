@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commandline import completed
 from fake_redisai import KnownRedisAI
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "load_models_mobilenet_redisai.sh"
@@ -17,13 +18,10 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    return subprocess.run(
-        [SCRIPT, *arguments],
+    return completed(
+        SCRIPT, *arguments, code=None,
         env=environment | variables | {"DATABASE_PORT": str(server.port)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 Counted in instructions of the I/O threads in the functions that allocate.
 """
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commandline import completed
 from fake_grpc import FakeGrpc
 from grpcfaults import well
 from token_server import CHUNKED, DONE, Piece, chunked, delta, token_server, usage
@@ -52,10 +52,9 @@ def spent_by(
 ) -> int:
     """Run two workers; return the instructions of their thread in allocating functions."""
     words = (port, 2, 1, requests, GENERATED, 0, 0, streams, 1, protocol)
-    done = subprocess.run(
-        ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}", "--compress-pos=no",
-         "--compress-strings=no", callgrind.IO_THREADS_ALONE, driver, *map(str, words)],
-        check=True, capture_output=True, text=True,
+    done = completed(
+        "valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}", "--compress-pos=no",
+        "--compress-strings=no", callgrind.IO_THREADS_ALONE, driver, *words,
     )  # fmt: skip
     assert done.stdout.split()[:2] == [str(requests), str(requests - 2)]
     return spent_on_allocating(profile)

@@ -2,12 +2,12 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import grpcfaults
 import pytest
+from commandline import completed
 from fake_grpc import FakeGrpc
 from fake_inference import FakeInference
 from fake_redisai import OK, OUTPUT_BYTES, FakeRedisAI, bulk
@@ -41,10 +41,7 @@ def driver(
 
 def compiler() -> tuple[str, str]:
     """Return its name and its major version."""
-    found = subprocess.run(
-        [os.environ.get("CC", "cc"), "-dM", "-E", "-"],
-        input="", check=True, capture_output=True, text=True,
-    )  # fmt: skip
+    found = completed(os.environ.get("CC", "cc"), "-dM", "-E", "-", input="")
     macros = dict(line.split(" ", 2)[1:] for line in found.stdout.splitlines())
     if "__clang__" in macros:
         return "clang", macros["__clang_major__"]

@@ -1,12 +1,12 @@
 """The native core under valgrind's memcheck: nothing read that was not written, nothing lost."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import grpcfaults
 import pytest
 import tokenfaults
+from commandline import completed
 from fake_grpc import FakeGrpc
 from fake_inference import Asked, FakeInference, binary_reply, json_reply
 from fake_redisai import OK, FakeRedisAI
@@ -36,10 +36,7 @@ def checked(
 
 def counts_of(command: list[object]) -> list[int]:
     """The counts of requests, successes and failures."""
-    done = subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, timeout=100, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = completed(*command, code=0, errors=0)
     return [int(number) for number in done.stdout.split()[:3]]
 
 

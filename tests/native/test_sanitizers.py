@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import grpcfaults
 import pytest
 import tokenfaults
 from certificates import Authority, Certificate, has_openssl
+from commandline import completed
 from fake_grpc import FakeGrpc, answer
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output
 from fake_redisai import OK, FakeRedisAI
@@ -58,12 +58,10 @@ def drive(
     protocol = PROTOCOLS[type(server)]
     trusted = () if ca_file is None else (ca_file,)
     words = (port, *arguments, requests_per_s, pipeline, kinds, protocol, *trusted)
-    done = subprocess.run(
-        [driver, *map(str, words)],
+    done = completed(
+        driver, *words, code=0, errors=0,
         env={**os.environ, "TSAN_OPTIONS": f"suppressions={TSAN_SUPPRESSIONS}"},
-        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
     return [int(number) for number in done.stdout.split()]
 
 

@@ -4,11 +4,11 @@ Counted in instructions, which no noise of the machine moves. The least that a c
 and a store for each 64 bytes.
 """
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from certificates import Authority, Certificate
+from commandline import completed
 from fake_redisai import FakeRedisAI
 
 from benchmarks.perf import callgrind, programs
@@ -28,10 +28,9 @@ def instructions(driver: Path, server: FakeRedisAI, authority: Authority, profil
         server.port, 1, 1, REQUESTS, GENERATED, without_end, without_rate, pipeline, kinds, "resp",
         authority.file,
     )  # fmt: skip
-    done = subprocess.run(
-        ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}", "--compress-pos=no",
-         "--compress-strings=no", callgrind.IO_THREADS_ALONE, driver, *map(str, words)],
-        check=True, capture_output=True, text=True,
+    done = completed(
+        "valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}", "--compress-pos=no",
+        "--compress-strings=no", callgrind.IO_THREADS_ALONE, driver, *words,
     )  # fmt: skip
     assert done.stdout.split()[:2] == [str(REQUESTS), str(REQUESTS - 1)]
     ours = others = 0

@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commandline import completed
 
 from benchmarks.perf import table
 from benchmarks.perf.row import Measured, Row, alternate, fastest, ratios
@@ -20,12 +20,10 @@ def test_rows_are_measured_and_left_in_three_forms(
     tmp_path: Path, system_program: Callable[[str, str], Path]
 ) -> None:
     system_program("redis-benchmark", "redis-tools")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.perf", "--quick", "--out", tmp_path, "--rows",
-         "memory", "small-sets", "recording"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=100,
+    done = completed(
+        sys.executable, "-m", "benchmarks.perf", "--quick", "--out", tmp_path, "--rows", "memory",
+        "small-sets", "recording", cwd=ROOT,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads((tmp_path / "perf.json").read_text())["rows"]}
     for name in ("SET of 64 bytes, 16 workers", "recording a latency"):
         assert len(rows[name]["rounds"]) == 2
@@ -38,13 +36,10 @@ def test_rows_are_measured_and_left_in_three_forms(
 
 
 def test_what_is_not_there_is_a_row_that_is_not_reached(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.perf", "--quick", "--out", tmp_path, "--rows",
-         "instructions"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=100,
-        env={**os.environ, "PATH": str(tmp_path)},
+    done = completed(
+        sys.executable, "-m", "benchmarks.perf", "--quick", "--out", tmp_path, "--rows",
+        "instructions", cwd=ROOT, env={**os.environ, "PATH": str(tmp_path)},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "valgrind is missing: install valgrind" in done.stdout
     assert "not reached: instructions" in done.stdout
 

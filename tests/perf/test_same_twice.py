@@ -1,10 +1,10 @@
 """The script that counts how often a server is called worse than itself, and no count of it."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commandline import completed
 
 from benchmarks import same_twice
 
@@ -29,9 +29,8 @@ def test_a_trial_is_two_sweeps_and_a_comparison(
 
 
 def test_a_sweep_that_fails_ends_it() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.same_twice", "--trials", "1", "--", "--nosuch"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+    done = completed(
+        sys.executable, "-m", "benchmarks.same_twice", "--trials", "1", "--", "--nosuch", code=1,
+        cwd=ROOT,
     )  # fmt: skip
-    assert done.returncode == 1
     assert "unrecognized arguments: --nosuch" in done.stderr

@@ -2,12 +2,12 @@
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commandline import completed
 
 from aibench_fast.load.runner import run
 from aibench_fast.server.tokenlog import read_log
@@ -23,10 +23,9 @@ STREAMS, DECODE_S, PREFILL_S = 4, 0.002, 0.01
 
 
 def test_accuracy_holds_each_event_against_the_servers_own() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.stream_accuracy", "--quick"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
+    done = completed(
+        sys.executable, "-m", "benchmarks.stream_accuracy", "--quick", code=None, cwd=ROOT
+    )
     found = dict(re.findall(r"^  (.+?)  +([\d.,e+-]+)", done.stdout, re.MULTILINE))
     assert done.stderr == ""
     # Four rounds of eight streams; a role, 20 tokens, and a finish, the usage and the end.

@@ -3,7 +3,6 @@
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from ci import examples
+from commandline import completed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from resultfiles import go_document, our_result, token_result, write
@@ -84,7 +84,6 @@ def test_figures_of_streams_are_in_the_index(many: Folder) -> None:
     token_result(facts={"PromptTokens": "64", "MaxTokens": "16"}).save(path)
     aged(path)
     first = many.read()["tokens.json"].record
-    assert first is not None
     assert first.stream is not None
     assert many.read()["tokens.json"].record == first
     assert many.was_read == []
@@ -201,9 +200,7 @@ def test_another_process_may_read_the_folder_meanwhile(many: Folder) -> None:
     )
 
     def read(files: Sequence[Path]) -> list[ReadFile]:
-        done = subprocess.run(
-            [sys.executable, "-c", program, many.path], capture_output=True, text=True, check=True
-        )
+        done = completed(sys.executable, "-c", program, many.path)
         assert done.stdout == f"{FILES - 1}\n"
         return read_files(files)
 

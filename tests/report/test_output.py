@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commandline import Cli, command
+from commandline import Cli, command, completed
 from fake_redisai import META, OK, FakeRedisAI
 from resultfiles import our_result
 
@@ -26,9 +26,8 @@ def shell(
     folder: Path, script: str, *words: object, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command, "$@" of the script, in a shell."""
-    return subprocess.run(
-        ["bash", "-c", script, "bash", *command(*words)],
-        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+    return completed(
+        "bash", "-c", script, "bash", *command(*words), code=None, cwd=folder,
         env={**os.environ, **environment},
     )  # fmt: skip
 
@@ -154,7 +153,6 @@ def test_what_is_printed_as_a_signal_arrives_is_printed_once() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PRINTS_AND_IS_INTERRUPTED], stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
         lines = []
         for line in process.stdout:
             lines.append(int(line))

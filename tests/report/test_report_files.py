@@ -1,13 +1,12 @@
 """The report as files: what of it is read without a browser."""
 
-import subprocess
 import sys
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Cli
+from commandline import Cli, completed
 from PIL import Image
 from reportfolders import searched, sweep
 from resultfiles import our_result, write
@@ -91,8 +90,7 @@ def test_pictures_are_the_same_plots(cli: Cli, tmp_path: Path) -> None:
 
 def test_nothing_to_write_is_one_line(cli: Cli, tmp_path: Path) -> None:
     our_result().save(tmp_path / "r.json")
-    done = cli("report", "r.json")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = cli("report", "r.json", code=2, errors=1)
     assert "give --out for a page, or --png for pictures" in done.stderr
 
 
@@ -108,10 +106,7 @@ def test_without_a_package_of_the_extra_it_says_what_to_install(
         "from aibench_fast.cli import main\n"
         "sys.exit(main(['report', 'r.json', '--out', 'report.html']))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = completed(sys.executable, "-c", program, code=2, errors=1, cwd=tmp_path)
     assert f"needs {package}, which is not installed: pip install 'aibench-fast[report]'" in (
         done.stderr
     )

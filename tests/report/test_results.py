@@ -34,7 +34,6 @@ def test_a_result_of_version_1_0_still_loads() -> None:
     assert record.inferences_per_s == pytest.approx(50.0)
     assert record.quantiles_ms["q50"] == pytest.approx(20.0, rel=0.1)
     assert record.failures == {"error_reply": (2, "ERR <no> such & such")}
-    assert record.server is not None
     assert record.server.kind == "aibench-fast embedded server"
     details = read_details(record.path)
     assert record.latencies().count == 200
@@ -143,8 +142,7 @@ def test_a_folder_without_a_result_is_one_line(cli: Cli, tmp_path: Path) -> None
 
 
 def test_a_missing_folder_is_one_line(cli: Cli, tmp_path: Path) -> None:
-    done = cli("tables", "--dir", tmp_path / "none")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = cli("tables", "--dir", tmp_path / "none", code=2, errors=1)
     assert "there is no file or folder" in done.stderr
 
 
@@ -288,8 +286,7 @@ def test_a_run_without_a_success_tells_no_latency(cli: Cli, tmp_path: Path) -> N
     assert document["OverallQuantiles"]["AllQueries"] == dict.fromkeys(NAMES)
     for period in document["ClientRunTimeStats"].values():
         assert (period["overallRate"], period["q50"], period["q99"]) == (0, None, None)
-    done = cli("report", "r.json", "--out", "page.html")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = cli("report", "r.json", "--out", "page.html", code=2, errors=1)
     assert "it measured nothing" in done.stderr
 
 
@@ -300,8 +297,7 @@ def test_of_many_refused_files_the_first_is_told_and_all_with_debug(
     folder.mkdir()
     for number in range(60):
         (folder / f"{number:02}.json").write_text("{}")
-    done = cli("tables", "--dir", folder)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = cli("tables", "--dir", folder, code=2, errors=1)
     assert "00.json: " in done.stderr
     assert "and 59 more, which --debug names" in done.stderr
     assert len(done.stderr) < 500

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commandline import Cli
+from commandline import Cli, completed
 from resultfiles import go_document, our_result, result_name, write, write_go_results
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -16,19 +16,13 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def script(name: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, SCRIPTS / name, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return completed(sys.executable, SCRIPTS / name, *arguments, code=None)
 
 
 def test_tables_of_the_go_tools_results_are_byte_for_byte_aibenchs(
     cli: Cli, go_results: Path
 ) -> None:
-    done = cli("tables", "--dir", go_results)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = cli("tables", "--dir", go_results, code=0, errors=0)
     assert done.stdout == (GOLDEN / "tables.txt").read_text()
 
 
@@ -82,8 +76,7 @@ def repeated(tmp_path: Path) -> Path:
 def test_repeated_runs_are_as_the_golden_file(
     cli: Cli, repeated: Path, name: str, arguments: list[str]
 ) -> None:
-    done = cli("tables", "--dir", repeated, *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = cli("tables", "--dir", repeated, *arguments, code=0, errors=0)
     assert done.stdout == (GOLDEN / f"{name}.txt").read_text()
 
 

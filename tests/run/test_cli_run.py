@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
-from commandline import Cli, command
+from commandline import Cli, command, completed
 from fake_redisai import OK, FakeRedisAI
 
 from aibench_fast import cli as cli_package
@@ -154,28 +154,24 @@ def test_bad_input_is_one_line_before_anything_starts(
 
 @pytest.mark.parametrize("port", [0, -1, 99999])
 def test_what_is_no_port_is_one_line(cli: Cli, tensor_file: Path, port: int) -> None:
-    done = cli("run", "--file", tensor_file, f"--port={port}")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = cli("run", "--file", tensor_file, f"--port={port}", code=2, errors=1)
     assert f"--port {port}" in done.stderr
 
 
 def test_what_is_no_redis_server_is_one_line(cli: Cli, tensor_file: Path) -> None:
     with FakeRedisAI(PING=lambda *_: b"HTTP/1.1 400 Bad Request\r\n") as server:
-        done = cli("run", "--file", tensor_file, "--port", server.port)
-    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+        done = cli("run", "--file", tensor_file, "--port", server.port, code=3, errors=1)
     assert "is not a Redis server: it answered PING with 'HTTP/1.1 400" in done.stderr
 
 
 def test_no_server_is_one_line(cli: Cli, tensor_file: Path, closed_port: int) -> None:
-    done = cli("run", "--file", tensor_file, "--port", closed_port)
-    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    done = cli("run", "--file", tensor_file, "--port", closed_port, code=3, errors=1)
     assert f"no server answers at localhost:{closed_port}" in done.stderr
 
 
 def test_a_server_without_ai_commands_is_one_line(cli: Cli, tensor_file: Path) -> None:
     with FakeRedisAI(COMMAND=lambda arguments, _: b"*4\r\n" + b"*-1\r\n" * 4) as server:
-        done = cli("run", "--file", tensor_file, "--port", server.port)
-    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+        done = cli("run", "--file", tensor_file, "--port", server.port, code=3, errors=1)
     assert "does not know AI.MODELGET, AI.MODELRUN, AI.TENSORGET, AI.TENSORSET" in done.stderr
 
 
@@ -210,7 +206,6 @@ def test_a_signal_ends_the_run_and_keeps_what_was_measured(
             stderr=subprocess.PIPE,
             text=True,
         )  # fmt: skip
-        assert process.stdout is not None
         for _ in range(8):  # the header and lines of 0.7 s: by then it is stuck
             process.stdout.readline()
         process.send_signal(number)
@@ -255,10 +250,7 @@ def test_a_signal_is_not_forgotten_with_a_generator(tmp_path: Path, busy: bool) 
         "except KeyboardInterrupt:\n"
         "    print('heard')\n"
     )
-    done = subprocess.run(
-        [sys.executable, tmp_path / "thrown_away.py"],
-        capture_output=True, text=True, timeout=20, check=False,
-    )  # fmt: skip
+    done = completed(sys.executable, tmp_path / "thrown_away.py", code=None)
     assert (done.stdout, done.stderr) == ("heard\n", "")
 
 
@@ -281,7 +273,6 @@ def test_ctrl_c_ends_a_run_whose_server_is_stuck(
             ),
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        assert process.stdout is not None
         for _ in range(5):
             process.stdout.readline()
         process.send_signal(signal.SIGINT)
@@ -308,11 +299,7 @@ def test_a_closed_pipe_does_not_lose_the_run(
             "--reporting-period", "100ms", "--json-out-file", "r.json",
         )  # fmt: skip
         script = f'"$@" | {reader}; exit ${{PIPESTATUS[0]}}'
-        done = subprocess.run(
-            ["bash", "-c", script, "bash", *arguments],
-            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+        completed("bash", "-c", script, "bash", *arguments, code=0, errors=0, cwd=tmp_path)
     assert json.loads((tmp_path / "r.json").read_text())["Successes"] == 60
 
 
@@ -414,8 +401,7 @@ def test_wrong_words_are_one_line(cli: Cli, words: list[str], complaint: str) ->
     ],
 )
 def test_without_a_command_there_is_help(cli: Cli, words: list[str], commands: list[str]) -> None:
-    done = cli(*words)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = cli(*words, code=0, errors=0)
     assert done.stdout == cli(*words, "--help").stdout
     assert all(one in done.stdout for one in commands)
 

@@ -211,7 +211,6 @@ def script(folder: Path, body: str, *, signals: Callable[[int], None]) -> "tuple
     with subprocess.Popen(
         [sys.executable, folder / "script.py"], stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
         process.stdout.readline()
         signals(process.pid)
         out, _ = process.communicate(timeout=WAIT_S)

@@ -9,14 +9,14 @@ import pytest
 from commandline import Cli
 from conservation import broken
 from redisclient import connect, load_into
+from smallruns import Heard, against
 
 from aibench_fast import ConfigError, Result, RunConfig, run
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.redisai.cluster import read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.results.events import Event, IntervalLatencies
-from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.events import IntervalLatencies
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.cluster import EmbeddedCluster
 
@@ -46,19 +46,11 @@ def in_bounded_time() -> Iterator[None]:
 
 
 def asked(server: EmbeddedServer, **settings: object) -> Result:
-    periods: list[LatencyHistogram] = []
-
-    def observe(event: Event) -> None:
-        if isinstance(event, IntervalLatencies):
-            periods.append(event.latencies)
-
-    usual = {
-        "file": None, "shape": SHAPE, "model": "m", "address": server.address, "workers": 8,
-        "interval_latencies": True,
-    }  # fmt: skip
+    periods = Heard(IntervalLatencies)
+    usual = {"shape": SHAPE, "model": "m", "workers": 8, "interval_latencies": True}
     with in_bounded_time():
-        result = run(RunConfig(**(usual | settings)), observe)  # type: ignore[arg-type]
-    assert broken(result, periods) == []
+        result = against(server, observe=periods, **(usual | settings))
+    assert broken(result, [one.latencies for one in periods]) == []
     return result
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fake_redisai import OK, Behaviour, FakeRedisAI, bulk
 from lateservers import PROTOCOLS, run_late
-from smallruns import against
+from smallruns import Heard, against
 
 from aibench_fast import RunConfig, run
 from aibench_fast.errors import ServerError
@@ -267,15 +267,10 @@ def test_python_goes_on_while_the_load_runs(tensor_file: Path) -> None:
 
 
 def test_every_period_is_reported_the_last_one_too(tensor_file: Path) -> None:
-    intervals: list[Interval] = []
-
-    def observe(event: object) -> None:
-        if isinstance(event, Interval):
-            intervals.append(event)
-
+    intervals = Heard(Interval)
     with FakeRedisAI(AI_MODELRUN=late(lambda _: 0.05)) as server:
         result = against(
-            server, tensor_file, observe=observe, max_queries=14, reporting_period_s=0.3
+            server, tensor_file, observe=intervals, max_queries=14, reporting_period_s=0.3
         )
     assert [interval.images for interval in intervals] == sorted(i.images for i in intervals)
     assert intervals[-1].images == 14

@@ -11,11 +11,12 @@ import pytest
 import smallruns
 from commandline import Cli
 from fake_inference import Answer, Asked, Behaviour, FakeInference, binary_reply
+from smallruns import Heard
 
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.report.content import gather
 from aibench_fast.report.text import format_summary
-from aibench_fast.results.events import Event, Waiting
+from aibench_fast.results.events import Waiting
 from aibench_fast.results.files import read_details
 from aibench_fast.results.folder import load
 
@@ -79,14 +80,9 @@ def frozen(after: int, seconds: float) -> Behaviour:
 
 @pytest.mark.parametrize("settings", [{}, {"limit_rps": 100.0}], ids=["closed loop", "open loop"])
 def test_a_stuck_server_is_waited_for_and_not_in_the_rate(settings: dict[str, object]) -> None:
-    events: list[Waiting] = []
-
-    def observe(event: Event) -> None:
-        if isinstance(event, Waiting):
-            events.append(event)
-
+    events = Heard(Waiting)
     with FakeInference(frozen(after=20, seconds=2)) as server:
-        result = against(server, observe=observe, duration_s=0.5, reply_timeout_s=60.0, **settings)
+        result = against(server, observe=events, duration_s=0.5, reply_timeout_s=60.0, **settings)
     assert result.duration_s > 1.5
     assert result.measured_s < 0.6
     assert result.inferences_per_s == pytest.approx(result.inferences / result.measured_s)

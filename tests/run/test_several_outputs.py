@@ -8,13 +8,14 @@ import pytest
 from fake_redisai import OK, FakeRedisAI, array, bulk
 from onnx import TensorProto, helper
 from redisclient import connect, load_into
+from smallruns import Heard, against
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.redisai.cluster import read_cluster
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.results.events import Event, Sample
+from aibench_fast.results.events import Sample
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.cluster import EmbeddedCluster
 
@@ -137,17 +138,12 @@ def test_a_sample_is_of_the_first_output_that_is_fetched(
 ) -> None:
     sent = np.arange(VALUES * 5, dtype=np.float32).reshape(5, VALUES)
     sent.tofile(tmp_path / "x")
-    samples: list[Sample] = []
-
-    def observe(event: Event) -> None:
-        if isinstance(event, Sample):
-            samples.append(event)
-
-    config = RunConfig(
-        file=tmp_path / "x", shape=(VALUES,), model="detector", address=server.address,
+    samples = Heard(Sample)
+    result = against(
+        server, tmp_path / "x", observe=samples, shape=(VALUES,), model="detector",
         outputs=("k", "y"), sample_responses=True, use_dag=use_dag, max_queries=50,
     )  # fmt: skip
-    assert run(config, observe).failures == {}
+    assert result.failures == {}
     assert samples
     for one in samples:
         assert one.dtype == "INT64"

@@ -64,7 +64,6 @@ def program(
         command, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as one:
         try:
-            assert one.stdout is not None
             yield one.pid, int(one.stdout.readline())
         finally:
             os.killpg(one.pid, 9)
@@ -127,7 +126,6 @@ def test_what_a_servers_workers_use_is_the_servers() -> None:
     with program(FORKS_A_WORKER) as (pid, port):
         found = find_servers([Endpoint("127.0.0.1", port)], [record()], None)
         assert pids(found) == [pid]
-        assert found is not None
         assert found.cores() == os.sched_getaffinity(0)
         until_s = time.monotonic() + 60
         while found.read().cpu_s < 0.2 and time.monotonic() < until_s:
@@ -194,7 +192,6 @@ def reading(at_s: float, busy_s: float, client_s: float, server_s: float | None)
 def test_others_used_what_neither_client_nor_server_did() -> None:
     here = Surroundings(ServerProcesses([os.getpid()]))
     found = here.between(reading(10, 5, 1, 1), reading(20, 14, 2, 4))
-    assert found.machine is not None
     assert found.machine.busy == pytest.approx(0.9)
     assert found.others == pytest.approx(0.5)
     assert found.server_others == pytest.approx(0.5)

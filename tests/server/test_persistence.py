@@ -88,7 +88,6 @@ def test_serve_says_that_its_database_is_lost(tmp_path: Path) -> None:
         command("serve", "--port", 0, "--dir", folder),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
     assert process.stdout.readline()
     folder.rmdir()
     process.terminate()

@@ -191,7 +191,6 @@ sys.stdin.read()
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
-        assert parent.stdout is not None
         pid, port = map(int, parent.stdout.readline().split())
         with connect(ServerAddress("127.0.0.1", port)) as client:
             assert client.ping()
@@ -227,7 +226,6 @@ def serve() -> Iterator[Serve]:
 
 def ready(process: "subprocess.Popen[str]") -> tuple[str, int, int]:
     """The line that says that the server listens, its port and its process id."""
-    assert process.stdout is not None
     line = process.stdout.readline()
     where, pid = line.split("127.0.0.1:")[1], line.split("pid ")[1]
     return line, int(where.split(",")[0].split()[0]), int(pid.split(",")[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from commandline import completed
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
@@ -52,10 +53,7 @@ def read(wheel: ZipFile, suffix: str) -> str:
 def test_a_native_part_shows_its_entry_point_alone(
     file: Path, entry_point: str, system_program: Callable[[str, str], Path]
 ) -> None:
-    told = subprocess.run(
-        [system_program("nm", "binutils"), "--dynamic", "--defined-only", file],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+    told = completed(system_program("nm", "binutils"), "--dynamic", "--defined-only", file)
     assert [line.split()[-1] for line in told.stdout.splitlines()] == [entry_point]
 
 

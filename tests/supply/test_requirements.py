@@ -2,11 +2,11 @@
 
 import os
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+from commandline import completed
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
@@ -37,10 +37,9 @@ def test_an_audit_fails_on_what_it_found_alone(
     fake = tmp_path / "pip-audit"
     fake.write_text(f"#!/bin/sh\nshift\n{program}\n")
     fake.chmod(0o755)
-    done = subprocess.run(
-        [ROOT / ".ci" / "audit", fake, "requirements.txt"],
-        capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(tmp_path)},
+    done = completed(
+        ROOT / ".ci" / "audit", fake, "requirements.txt", code=exit_code,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
-    assert done.returncode == exit_code
     assert re.search(said, done.stdout)
     assert [*tmp_path.iterdir()] == [fake]

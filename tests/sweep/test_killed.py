@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 from ci import examples
-from commandline import Cli, command, without_coverage
+from commandline import Cli, as_process, command, completed, without_coverage
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
@@ -54,7 +54,6 @@ def test_a_killed_run_is_recovered_up_to_its_last_period(
         run_words(server, "--hdr-log-file", "r.hlog"),
         cwd=tmp_path, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
     printed: list[list[str]] = []
     while len(printed) < 4:
         line = process.stdout.readline()
@@ -65,8 +64,7 @@ def test_a_killed_run_is_recovered_up_to_its_last_period(
     process.communicate()
     assert {path.name for path in tmp_path.iterdir()} == {"r.json.journal", "r.hlog.partial"}
 
-    done = cli("recover", "r.json.journal")
-    assert (done.returncode, done.stderr) == (1, "")
+    done = cli("recover", "r.json.journal", code=1, errors=0)
     assert "Run complete after " in done.stdout
     assert "Warning: the run was killed" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"r.json", "r.hlog.partial"}
@@ -101,8 +99,7 @@ def test_a_run_that_ends_leaves_no_journal(
 ) -> None:
     (tmp_path / "r-1.json.journal").write_text("of a run that was killed")
     words = run_words(server, "--hdr-log-file", "r.hlog", "--repeats", 2, "--duration", "0.5s")
-    done = cli(*words[3:])
-    assert (done.returncode, done.stderr) == (0, "")
+    cli(*words[3:], code=0, errors=0)
     assert {path.name for path in tmp_path.iterdir()} == {
         "r.json", "r-1.json", "r-2.json", "r.hlog",
     }  # fmt: skip
@@ -114,13 +111,11 @@ def test_a_run_that_ends_leaves_no_journal(
 def test_on_a_full_disk_the_result_goes_to_standard_output(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        run_words(server, "--hdr-log-file", "r.hlog", "--duration", "0.7s", "--quiet"),
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    done = completed(
+        *run_words(server, "--hdr-log-file", "r.hlog", "--duration", "0.7s", "--quiet"), code=2,
+        cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
         env=without_coverage(),
     )  # fmt: skip
-    assert done.returncode == 2
     (saved,) = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
     jsonschema.validate(saved, SCHEMA)
     assert saved["Successes"] > 0
@@ -136,16 +131,12 @@ def test_on_a_full_disk_the_result_goes_to_standard_output(
 
 
 def test_a_sweep_on_a_full_disk_prints_its_result(server: EmbeddedServer, tmp_path: Path) -> None:
-    done = subprocess.run(
-        command(
-            "sweep", "--port", server.port, "--model", "null", "--shape", 16, "--max-queries", 300,
-            "--limit-rps", 500, "--reporting-period", "50ms",
-        ),
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    done = as_process(
+        tmp_path, "sweep", "--port", server.port, "--model", "null", "--shape", 16,
+        "--max-queries", 300, "--limit-rps", 500, "--reporting-period", "50ms", code=2,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)),
         env=without_coverage(),
     )  # fmt: skip
-    assert done.returncode == 2
     assert json.loads(done.stdout)["Successes"] == 300
     assert done.stderr.count("\n") == 4
     assert done.stderr.count("the run goes on, but cannot write results/RAW_") == 1
@@ -157,10 +148,7 @@ def test_a_sweep_on_a_full_disk_prints_its_result(server: EmbeddedServer, tmp_pa
 def test_sweeps_killed_at_any_moment_are_as_undisturbed_ones(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, KILLED_SWEEPS, str(server.port), tmp_path, str(KILLS), "1"],
-        capture_output=True, text=True, timeout=280, check=True,
-    )  # fmt: skip
+    done = completed(sys.executable, KILLED_SWEEPS, server.port, tmp_path, KILLS, "1", timeout=280)
     sweeps = json.loads(done.stdout)
     assert [one["wrong"] for one in sweeps] == [[]] * len(sweeps), done.stderr
     assert sum(one["kills"] for one in sweeps) == KILLS

@@ -41,7 +41,6 @@ def test_requests_are_spread_over_the_time(tensor_file: Path, workers: int) -> N
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_waiting_for_a_free_worker_is_response_latency(protocol: str) -> None:
     result = run_late(protocol, lambda n: 0.5 if n == 10 else 0, limit_rps=100, max_queries=60)
-    assert result.service_latencies is not None
     assert result.latencies.count == result.service_latencies.count == 60
     # 50 requests were due during the stall, but one alone was on its way.
     (response_p50,) = result.latencies.quantiles_ms([0.5])
@@ -70,7 +69,6 @@ def test_burn_in_is_in_no_figure_under_a_limit_too(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
         result = limited(server, tensor_file, 100, max_queries=30, burn_in=10)
     assert (result.counts.burn_in_requests, result.requests, result.latencies.count) == (10, 20, 20)
-    assert result.service_latencies is not None
     assert result.service_latencies.count == 20
 
 
@@ -92,6 +90,5 @@ def test_the_result_says_which_latencies_it_has(
 
 @pytest.mark.parametrize("limit", ["-1", "nan", "inf", "1e9"])
 def test_what_is_no_rate_is_refused(cli: Cli, tensor_file: Path, limit: str) -> None:
-    done = cli("run", "--file", tensor_file, f"--limit-rps={limit}")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = cli("run", "--file", tensor_file, f"--limit-rps={limit}", code=2, errors=1)
     assert "--limit-rps" in done.stderr

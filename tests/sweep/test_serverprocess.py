@@ -26,7 +26,6 @@ child.wait()
 
 def test_children_are_counted_with_their_server_and_its_end_is_told() -> None:
     with subprocess.Popen([sys.executable, "-c", BUSY_CHILD], stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
         reader = ProcessReader(server.pid)
         reading = reader.read()
