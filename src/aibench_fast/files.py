@@ -107,6 +107,15 @@ def _remove_stale(target: Path) -> None:
             part.unlink()
 
 
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Raise ConfigError for an OSError of the block: `what` is wrong, and the system's words."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{what}: {error.strerror}") from error
+
+
 def read_text(path: Path) -> str:
     """Read a UTF-8 text file without the byte order mark of Windows editors.
 

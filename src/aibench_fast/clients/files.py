@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.cluster import DaskClient, Place
 from aibench_fast.errors import ConfigError
+from aibench_fast.files import reading
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.results.events import Digesting, Observer, SendingFile
@@ -83,11 +84,9 @@ def _given(config: RunConfig) -> list[str]:
 
 def _read(path: Path, observe: Observer) -> _File:
     parts = _parts_of(path)
-    try:
+    with reading(f"{path}: cannot be read"):
         digest = digest_of(parts, lambda done, all_: observe(Digesting(done, all_)))
         return _File(path, parts, digest, [part.stat().st_size for part in parts])
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _parts_of(path: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aibench_fast import _core
 from aibench_fast.errors import ConfigError, InternalError
+from aibench_fast.files import reading
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.session import AskedInput, AskedKind, Output
@@ -242,12 +243,8 @@ def data_digests(sources: Sequence[Source], observe: Observer) -> Iterator[str]:
             if one.file is None:
                 yield _generated_digest(tensors, one.tensor_bytes)
                 continue
-            try:
+            with reading(f"tensor file {one.file}: cannot be read"):
                 yield digest_of(one.files, lambda done, total: observe(Digesting(done, total)))
-            except OSError as error:
-                raise ConfigError(
-                    f"tensor file {one.file}: cannot be read: {error.strerror}"
-                ) from error
 
 
 def _generated_digest(tensors: AnyTensors, tensor_bytes: int) -> str:

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.files import reading
 from aibench_fast.tensors.strings import JSONL_SUFFIX, MAX_FILE_BYTES
 
 
@@ -19,12 +20,10 @@ def files_of(path: Path) -> list[Path]:
 
     ConfigError if a folder has none, or cannot be read.
     """
-    try:
+    with reading(f"cannot read {path}"):
         if not stat.S_ISDIR(path.stat().st_mode):
             return [path]
         names = sorted(path.iterdir())
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     found = [one for one in names if not one.is_dir() and not one.name.startswith(".")]
     if not found:
         raise ConfigError(f"{path} has no files; give a folder that has")
@@ -36,11 +35,8 @@ def count(path: Path) -> int:
     files = files_of(path)
     if not are_lines(path):
         return len(files)
-    try:
-        with path.open("rb") as file:
-            lines = sum(1 for line in file if line.strip())
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    with reading(f"cannot read {path}"), path.open("rb") as file:
+        lines = sum(1 for line in file if line.strip())
     if lines == 0:
         raise _no_line(path)
     return lines
@@ -64,7 +60,7 @@ def numbered(path: Path) -> Sequence[tuple[int, bytes]]:
     ConfigError if a file cannot be read, if all are larger than allowed, or if there is none.
     """
     files = files_of(path)
-    try:
+    with reading(f"cannot read {path}"):
         size_bytes = sum(file.stat().st_size for file in files)
         if size_bytes > MAX_FILE_BYTES:
             raise ConfigError(
@@ -72,8 +68,6 @@ def numbered(path: Path) -> Sequence[tuple[int, bytes]]:
                 f"{MAX_FILE_BYTES:,}; leave some of them out"
             )
         bodies = [file.read_bytes() for file in files]
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     if not are_lines(path):
         return [*enumerate(bodies, 1)]
     lines = enumerate((line.strip() for line in bodies[0].split(b"\n")), 1)

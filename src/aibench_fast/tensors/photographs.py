@@ -13,9 +13,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from aibench_fast.errors import ConfigError, shown_url
+from aibench_fast.files import reading
 
 SAMPLE = "sample"
 SAMPLE_FOLDER = Path(__file__).parent / "samples"
@@ -56,12 +57,6 @@ def open_input(where: str) -> Iterator[Photographs]:
                 f"--input {where}: there is no file in it; it should hold photographs"
             )
         yield found
-
-
-def absolute_input(where: str) -> str:
-    """Return the same input for a process in another folder."""
-    path = local_input(where)
-    return where if path is None else str(path.absolute())
 
 
 def local_input(where: str) -> Path | None:
@@ -109,19 +104,12 @@ def _find_remote(where: str) -> "Folder | Opener":
     return partial(filesystem.open, path, "rb")
 
 
-class Entry(NamedTuple):
-    """The content of a folder."""
-
-    name: str
-    is_folder: bool
-
-
 class Folder(ABC):
     """A folder anywhere; names in it are paths with forward slashes."""
 
     @abstractmethod
-    def entries(self, inside: str) -> Iterable[Entry]:
-        """List this folder, or one in it, whose name ends with a slash."""
+    def entries(self, inside: str) -> Iterable[str]:
+        """Return the names in this folder, or in one in it; those of folders end with a slash."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -135,12 +123,13 @@ class Folder(ABC):
         return self._walk("")
 
     def _walk(self, inside: str) -> Iterator[Photograph]:
-        seen = (entry for entry in self.entries(inside) if not is_hidden(entry.name))
         # The slash sorts a folder among its neighbours as the paths in it.
-        for entry in sorted(seen, key=lambda entry: entry.name + "/" * entry.is_folder):
-            name = inside + entry.name
-            if entry.is_folder:
-                yield from self._walk(f"{name}/")
+        for entry in sorted(self.entries(inside)):
+            name = inside + entry
+            if is_hidden(entry):
+                continue
+            if entry.endswith("/"):
+                yield from self._walk(name)
             else:
                 yield Photograph(name, partial(self.read, name))
 
@@ -153,25 +142,23 @@ class LocalFolder(Folder):
     suffixes: tuple[str, ...] = ("",)
     """Of what is listed."""
 
-    def entries(self, inside: str) -> Iterator[Entry]:
+    def entries(self, inside: str) -> Iterator[str]:
         """As `Folder`; links to folders are not followed."""
         try:
             with os.scandir(self.root / inside) as found:
                 for one in found:
                     is_folder = one.is_dir(follow_symlinks=False)
                     if (is_folder or one.is_file()) and one.name.endswith(self.suffixes):
-                        yield Entry(one.name, is_folder)
+                        yield one.name + "/" * is_folder
         except OSError as error:
             raise ConfigError(f"--input: cannot list {error.filename}: {error.strerror}") from error
 
     def read(self, name: str) -> bytes:
         """As `Folder`."""
         path = self.root / name
-        try:
+        with reading("cannot be read"):
             _check_size(path.stat().st_size)
             return path.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"cannot be read: {error.strerror}") from error
 
 
 _SAMPLES = LocalFolder(SAMPLE_FOLDER, (".jpg", ".png"))
@@ -186,7 +173,7 @@ class RemoteFolder(Folder):
     filesystem: Any
     path: str
 
-    def entries(self, inside: str) -> Iterator[Entry]:
+    def entries(self, inside: str) -> Iterator[str]:
         """As `Folder`."""
         folder = f"{self.path}/{inside}".rstrip("/")
         try:
@@ -196,7 +183,7 @@ class RemoteFolder(Folder):
         for one in found:
             name = one["name"].rstrip("/")
             if name.strip("/") != folder.strip("/"):  # object stores list a folder's own marker
-                yield Entry(name.rpartition("/")[2], one["type"] == "directory")
+                yield name.rpartition("/")[2] + "/" * (one["type"] == "directory")
 
     def read(self, name: str) -> bytes:
         """As `Folder`."""

@@ -28,8 +28,8 @@ from aibench_fast.tensors.loading import Survey, load_all, look, survey, usual_t
 from aibench_fast.tensors.photographs import (
     Photograph,
     Photographs,
-    absolute_input,
     find,
+    local_input,
     open_input,
 )
 from aibench_fast.tensors.prepare import (
@@ -127,9 +127,10 @@ def prepare_shards(
     Raises ConfigError as `prepare`, if there are shards of another recipe, and if a worker does not
     share the folders; ServerError if the cluster is lost.
     """
-    config = dataclasses.replace(
-        config, input=absolute_input(config.input), output=config.output.absolute()
-    )
+    # Workers may run in another folder.
+    folder = local_input(config.input)
+    where = config.input if folder is None else str(folder.absolute())
+    config = dataclasses.replace(config, input=where, output=config.output.absolute())
     map_items = cluster.map if cluster else _map_here
     threads = 1 if cluster else usual_threads()  # on a cluster many tasks run at one time
     is_skipping = config.on_error == "skip"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.files import reading
 from aibench_fast.tensors.readonce import read_once, state_of
 from aibench_fast.tensors.tensorfile import files_of
 from aibench_fast.tensortype import STRINGS, describe, joined_strings
@@ -99,7 +100,7 @@ def _tensors_of(path: Path, shape: Sequence[int]) -> Iterator[list[bytes]]:
 
 def _lines(path: Path) -> list[bytes]:
     """Return the lines without their ends; ConfigError if there are none."""
-    try:
+    with reading(f"text file {path}: cannot be read"):
         files = files_of(path)
         size_bytes = sum(file.stat().st_size for file in files)
         if size_bytes > MAX_FILE_BYTES:
@@ -108,8 +109,6 @@ def _lines(path: Path) -> list[bytes]:
                 f"{MAX_FILE_BYTES:,}; leave some of them out"
             )
         text = b"".join(file.read_bytes() for file in files).removeprefix(codecs.BOM_UTF8)
-    except OSError as error:
-        raise ConfigError(f"text file {path}: cannot be read: {error.strerror}") from error
     if not text:
         raise ConfigError(f"text file {path}: is empty")
     lines = text.removesuffix(b"\n").split(b"\n")
