@@ -17,15 +17,16 @@ class Fake(Protocol):
         """Where it is, and its model."""
 
 
-Server = Fake | EmbeddedServer | str
-"""A string is a URL, whose model is called `m`."""
+Server = Fake | EmbeddedServer | str | int
+"""A string is a URL, and a number a port of gRPC; their model is called `m`."""
 
 
 def config_of(server: Server, file: Path | None = None, **others: Any) -> RunConfig:
     """Settings of a run against a server; others may replace the server's own."""
     where: dict[str, Any]
-    if isinstance(server, str):
-        where = {"url": server, "model": "m"}
+    if isinstance(server, str | int):
+        url = server if isinstance(server, str) else f"grpc://127.0.0.1:{server}"
+        where = {"url": url, "model": "m"}
     elif isinstance(server, EmbeddedServer):
         where = {"address": server.address}
     else:

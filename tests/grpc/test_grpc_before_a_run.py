@@ -3,11 +3,13 @@
 import base64
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import smallruns
 from certificates import Authority, Certificate
 from commandline import Cli
 from fake_inference import FakeInference
@@ -16,18 +18,14 @@ from google.protobuf.message import Message
 from service import MODEL, VALUES, WELL, Answers, Counted, echo, serving
 from tritonclient.grpc import service_pb2 as triton
 
-from aibench_fast import ConfigError, Result, RunConfig, ServerError, run
+from aibench_fast import ConfigError, RunConfig, ServerError
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.tls import TlsSettings
 
 INPUT = f"x:FP32:{VALUES}"
 
 
-def against(port: int, **changes: Any) -> Result:
-    settings: dict[str, Any] = {
-        "file": None, "url": f"grpc://127.0.0.1:{port}", "model": MODEL, "max_queries": 50,
-    }  # fmt: skip
-    return run(RunConfig(**settings | changes))
+against = partial(smallruns.against, model=MODEL, max_queries=50)
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+import smallruns
 from google.protobuf.message import Message
 from service import MODEL, VALUES, WELL, Answers, echo, serving
 from tritonclient.grpc import service_pb2 as triton
 
-from aibench_fast import ConfigError, Result, RunConfig, run
+from aibench_fast import ConfigError
 from aibench_fast._core import Tensors
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.tensortype import joined_strings, split_strings
@@ -36,11 +38,7 @@ class Noted:
         return {**WELL, "ModelInfer": self.infer}
 
 
-def against(port: int, **changes: Any) -> Result:
-    settings: dict[str, Any] = {
-        "file": None, "url": f"grpc://127.0.0.1:{port}", "model": MODEL, "max_queries": REQUESTS,
-    }  # fmt: skip
-    return run(RunConfig(**settings | changes))
+against = partial(smallruns.against, model=MODEL, max_queries=REQUESTS)
 
 
 def test_a_request_is_the_model_s_own_with_the_tensor_as_it_is() -> None:

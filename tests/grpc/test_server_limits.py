@@ -1,19 +1,14 @@
 """What grpcio's own server limits: the age of a connection, streams, calls, messages."""
 
-from typing import Any
+from functools import partial
 
 import grpc
 import pytest
+import smallruns
 from commandline import Cli
 from service import MODEL, serving
 
-import aibench_fast
-from aibench_fast import Result, RunConfig
-
-
-def against(port: int, **settings: Any) -> Result:
-    usual: dict[str, Any] = {"file": None, "model": MODEL, "max_queries": 200, "workers": 2}
-    return aibench_fast.run(RunConfig(url=f"grpc://127.0.0.1:{port}", **usual | settings))
+against = partial(smallruns.against, model=MODEL, max_queries=200, workers=2)
 
 
 @pytest.mark.parametrize("pipeline", [1, 4])

@@ -13,8 +13,9 @@ from commandline import Cli
 from fake_redisai import META, OK, OUTPUT_BYTES, FakeRedisAI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from smallruns import against
 
-from aibench_fast import Result, RunConfig, run
+from aibench_fast import Result, RunConfig
 from aibench_fast._core import Tensors
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors import tensorfile
@@ -37,8 +38,7 @@ def write_shards(whole: Path, tensor_bytes: int, counts: Sequence[int]) -> bytes
 
 
 def run_shards(server: FakeRedisAI, file: Path, shape: int, **settings: object) -> Result:
-    address = server.address
-    return run(RunConfig(file=file, shape=(shape,), dtype="FLOAT", address=address, **settings))  # type: ignore[arg-type]
+    return against(server, file, shape=(shape,), dtype="FLOAT", **settings)
 
 
 @given(tensors=st.integers(1, 500), count=st.integers(1, 50))

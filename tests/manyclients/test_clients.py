@@ -9,6 +9,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fake_redisai import OK, FakeRedisAI
 from manyclients.conftest import MODEL, WORKERS
 from manyclients.there import change, hide, hide_boot_id, rename_clock_each_time, restore
 from rawserver import raw_server
+from smallruns import config_of
 
 from aibench_fast import ConfigError, Result, RunConfig, ServerAddress, ServerError, run
 from aibench_fast import cluster as dask_cluster
@@ -36,9 +38,7 @@ SMALL = (16,)
 SERVED_S = 0.02
 
 
-def config(server: EmbeddedServer, **changes: Any) -> RunConfig:
-    usual: dict[str, Any] = {"file": None, "shape": SMALL, "model": MODEL, "workers": WORKERS}
-    return RunConfig(address=server.address, **{**usual, **changes})
+config = partial(config_of, shape=SMALL, model=MODEL, workers=WORKERS)
 
 
 def test_all_clients_send_what_one_would(server: EmbeddedServer, dask: Client) -> None:

@@ -6,19 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from dask.distributed import Client
-from token_server import DONE, TokenServer, delta, token_server, whole
+from smallruns import config_of
+from token_server import DONE, delta, token_server, whole
 
-from aibench_fast import RunConfig, run
+from aibench_fast import run
 
 CLIENTS = 3
 GOOD = whole(delta(content="a"), DONE)
-
-
-def config(server: TokenServer, **others: object) -> RunConfig:
-    usual: dict[str, object] = {
-        "file": None, "url": f"{server.address}/v1/chat/completions", "model": "m",
-    }  # fmt: skip
-    return RunConfig(**(usual | others))  # type: ignore[arg-type]
 
 
 def test_a_conversation_is_of_one_client_alone(dask: Client, tmp_path: Path) -> None:
@@ -31,7 +25,7 @@ def test_a_conversation_is_of_one_client_alone(dask: Client, tmp_path: Path) -> 
     ]
     prompts.write_text("".join(f"{json.dumps(one)}\n" for one in turns))
     with token_server(lambda _: [0.002, *GOOD]) as server:
-        result = run(config(server, prompts=prompts, workers=4), client=dask, clients=CLIENTS)
+        result = run(config_of(server, prompts=prompts, workers=4), client=dask, clients=CLIENTS)
     found = defaultdict(list)
     for number, body in enumerate(server.asked[CLIENTS:], CLIENTS):  # behind the trials
         session, place = body["messages"][-1]["content"].split()
@@ -53,7 +47,7 @@ def test_a_trace_is_sent_as_by_one_client(dask: Client, tmp_path: Path) -> None:
     ]
     trace.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
     with token_server(lambda _: GOOD) as server:
-        result = run(config(server, trace=trace, workers=6), client=dask, clients=CLIENTS)
+        result = run(config_of(server, trace=trace, workers=6), client=dask, clients=CLIENTS)
     sent = zip(server.asked[CLIENTS:], server.asked_at[CLIENTS:], strict=True)
     came = {
         body["max_tokens"]: (len(body["messages"][0]["content"].split()), at) for body, at in sent

@@ -9,14 +9,7 @@ import pytest
 from commandline import Cli
 from fake_redisai import OK, FakeRedisAI
 from lateservers import PROTOCOLS, run_late
-
-from aibench_fast import Result, RunConfig, run
-
-
-def limited(server: FakeRedisAI, file: Path, limit_rps: float, **settings: object) -> Result:
-    address = server.address
-    config = RunConfig(file=file, address=address, limit_rps=limit_rps, **settings)  # type: ignore[arg-type]
-    return run(config)
+from smallruns import against
 
 
 @pytest.mark.parametrize("workers", [1, 5])
@@ -29,7 +22,7 @@ def test_requests_are_spread_over_the_time(tensor_file: Path, workers: int) -> N
         return OK
 
     with FakeRedisAI(AI_MODELRUN=note) as server:
-        result = limited(server, tensor_file, 50, max_queries=50, workers=workers)
+        result = against(server, tensor_file, limit_rps=50, max_queries=50, workers=workers)
     assert result.successes == 50
     # Request k may come late on a busy machine, but never before its time: no bursts.
     start = arrivals[-1] - 49 / 50
@@ -53,21 +46,23 @@ def test_waiting_for_a_free_worker_is_response_latency(protocol: str) -> None:
 
 def test_the_limit_is_of_requests_not_of_images(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        result = limited(server, tensor_file, 20, max_queries=100, batch_size=5, workers=2)
+        result = against(
+            server, tensor_file, limit_rps=20, max_queries=100, batch_size=5, workers=2
+        )
     assert result.requests == 20
     assert 0.9 < result.measured_s < 4  # images would take 5 s
 
 
 def test_the_time_is_up_before_the_next_request_is_due(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        result = limited(server, tensor_file, 0.2, duration_s=0.4, workers=3)
+        result = against(server, tensor_file, limit_rps=0.2, duration_s=0.4, workers=3)
     assert (result.requests, result.counts.abandoned) == (1, 0)
     assert result.duration_s < 3  # the second one is due after 5 s
 
 
 def test_burn_in_is_in_no_figure_under_a_limit_too(tensor_file: Path) -> None:
     with FakeRedisAI() as server:
-        result = limited(server, tensor_file, 100, max_queries=30, burn_in=10)
+        result = against(server, tensor_file, limit_rps=100, max_queries=30, burn_in=10)
     assert (result.counts.burn_in_requests, result.requests, result.latencies.count) == (10, 20, 20)
     assert result.service_latencies.count == 20
 

@@ -3,21 +3,21 @@
 import asyncio
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 import redis
 from commandline import Cli
 from fake_redisai import OK, FakeRedisAI, bulk
+from smallruns import against
 
-from aibench_fast import Result, RunConfig, run
+from aibench_fast import RunConfig, run
 from aibench_fast.protocols.redisai.statistics import derived, request_time
 from aibench_fast.protocols.statistics import ServerReading, between
 from aibench_fast.server import EmbeddedServer
 
-
-def run_null(server: EmbeddedServer, file: Path, **settings: object) -> Result:
-    return run(RunConfig(file=file, address=server.address, model="null", **settings))  # type: ignore[arg-type]
+run_null = partial(against, model="null")
 
 
 def test_periods_add_up_to_the_whole_run(server: EmbeddedServer, tensor_file: Path) -> None:
