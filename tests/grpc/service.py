@@ -5,11 +5,12 @@ It answers as it should. What misbehaves below gRPC is elsewhere.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+from grpcserver import listening
 from tritonclient.grpc import service_pb2 as triton
 
 SERVICE = "inference.GRPCInferenceService"
@@ -112,7 +113,6 @@ _REQUESTS = {
 """Of the methods whose request is more than a model."""
 
 
-@contextmanager
 def serving(
     answers: Answers = WELL,
     *,
@@ -121,7 +121,7 @@ def serving(
     options: Sequence[tuple[str, Any]] = (),
     streams: Callable[[Any], Iterator[Message]] | None = None,
     **more: Any,
-) -> Iterator[int]:
+) -> AbstractContextManager[int]:
     """A server on a port of 127.0.0.1, which is returned, while the block lasts.
 
     `streams` answers each request of a ModelStreamInfer, if it has that; `more` are arguments of
@@ -145,14 +145,4 @@ def serving(
             response_serializer=lambda message: message.SerializeToString(),
         )
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
-    where = "127.0.0.1:0"
-    port: int = (
-        server.add_secure_port(where, credentials)
-        if credentials
-        else server.add_insecure_port(where)
-    )
-    server.start()
-    try:
-        yield port
-    finally:
-        server.stop(None).wait()
+    return listening(server, credentials)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 from certificates import Authority, has_openssl
 from fake_grpc import FakeGrpc, answer, head, prefixed, trailers
 from generator import header_fields
+from grpcserver import listening
 from http2frames import Code
 from loopthread import LoopThread
 
@@ -43,10 +44,9 @@ def to(port: int, tls: Tls | None = None) -> GrpcChannel:
     return GrpcChannel(Endpoint("127.0.0.1", port, tls=tls), 10)
 
 
-@contextmanager
 def grpcio_server(
     answer: Answer, port: int = 0, credentials: Any = None, **more: Any
-) -> Iterator[int]:
+) -> AbstractContextManager[int]:
     """Answer every call of one method with bytes."""
 
     class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -55,17 +55,7 @@ def grpcio_server(
 
     options = [("grpc.max_receive_message_length", -1)]
     server = grpc.server(ThreadPoolExecutor(4), handlers=[Handler()], options=options, **more)
-    address = f"127.0.0.1:{port}"
-    bound = (
-        server.add_secure_port(address, credentials)
-        if credentials
-        else server.add_insecure_port(address)
-    )
-    server.start()
-    try:
-        yield bound
-    finally:
-        server.stop(None).wait()
+    return listening(server, credentials, port)
 
 
 def echo(message: bytes, _: object) -> bytes:

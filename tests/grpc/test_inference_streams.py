@@ -3,19 +3,17 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from commandline import Cli
 from generator import VALUES, run
+from grpcserver import inference_server, listening
 from service import MODEL, WELL, serving
 from tritonclient.grpc import service_pb2 as triton
-from tritonclient.grpc import service_pb2_grpc
 
 from aibench_fast.coretypes import Snapshot
 
@@ -28,24 +26,15 @@ def streaming_server(answer: Answer) -> Iterator[tuple[int, list[int]]]:
     """Serve; yield the port and the number of requests of each call so far."""
     numbers, calls = count(), []
 
-    class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-        def ModelStreamInfer(self, requests: Any, context: Any) -> Replies:
-            calls.append(0)
-            place = len(calls) - 1
-            for request in requests:
-                calls[place] += 1
-                yield from answer(request, next(numbers))
+    def infer(requests: Any, _: Any) -> Replies:
+        calls.append(0)
+        place = len(calls) - 1
+        for request in requests:
+            calls[place] += 1
+            yield from answer(request, next(numbers))
 
-    server = grpc.server(
-        ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", -1)]
-    )  # fmt: skip
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
+    with listening(inference_server(ModelStreamInfer=infer)) as port:
         yield port, calls
-    finally:
-        server.stop(None).wait()
 
 
 def reply_to(

@@ -1,8 +1,7 @@
 """Requests as streams of a connection, against grpcio's server."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import count
 from threading import Event
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from certificates import Authority, Certificate
 from fake_grpc import Asked, FakeGrpc, answer, message, prefixed
 from generator import VALUES, run, trusting
+from grpcserver import inference_server, listening
 from tritonclient.grpc import service_pb2 as triton
-from tritonclient.grpc import service_pb2_grpc
 
 STUCK = b"\xff\xff\xff\x42" + bytes(5)
 """The head of a frame of 16 MiB, of an unknown type."""
@@ -28,28 +27,15 @@ def reply_to(request: triton.ModelInferRequest) -> triton.ModelInferResponse:
     return reply
 
 
-@contextmanager
-def grpcio_server(infer: Infer, certificate: Certificate | None = None) -> Iterator[int]:
+def grpcio_server(
+    infer: Infer, certificate: Certificate | None = None
+) -> AbstractContextManager[int]:
     """Serve on a port of its own, which is yielded; with a certificate, by TLS."""
-
-    class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-        def ModelInfer(self, request: Any, context: Any) -> triton.ModelInferResponse:
-            return infer(request, context)
-
-    server = grpc.server(
-        ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", -1)]
-    )  # fmt: skip
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(), server)
-    if certificate is None:
-        port = server.add_insecure_port("127.0.0.1:0")
-    else:
+    credentials = None
+    if certificate is not None:
         pair = certificate.key.read_bytes(), certificate.certificate.read_bytes()
-        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
-    server.start()
-    try:
-        yield port
-    finally:
-        server.stop(None).wait()
+        credentials = grpc.ssl_server_credentials([pair])
+    return listening(inference_server(ModelInfer=infer), credentials)
 
 
 @pytest.mark.parametrize("streams", [1, 8])

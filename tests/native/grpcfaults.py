@@ -1,17 +1,15 @@
 """What the driver of native tests is answered over gRPC: mostly well, now and then otherwise."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any
 
-import grpc
 import http2frames as h2
 from fake_grpc import Answer, Asked, answer, head, message, prefixed, refusal, trailers
 from fake_redisai import OUTPUT_BYTES
+from grpcserver import inference_server, listening
 from tritonclient.grpc import service_pb2 as triton
-from tritonclient.grpc import service_pb2_grpc
 
 WELL = prefixed(message(bytes(OUTPUT_BYTES), OUTPUT_BYTES // 4))
 FAULTS: list[Callable[[int], Answer]] = [
@@ -42,8 +40,7 @@ def behave(asked: Asked, number: int) -> Answer:
     return FAULTS[number // 3 % len(FAULTS)](asked.stream)
 
 
-@contextmanager
-def streaming() -> Iterator[int]:
+def streaming() -> AbstractContextManager[int]:
     """Serve streams of inferences with several replies, one or none, that fail now and then."""
     numbers = count()
 
@@ -60,19 +57,11 @@ def streaming() -> Iterator[int]:
                 yield streamed(request, False)
             yield streamed(request, True, with_output=number % 2 == 0)
 
-    class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-        def ModelStreamInfer(self, requests: Any, _: Any) -> Iterator[Any]:
-            for request in requests:
-                yield from replies(request)
+    def infer(requests: Any, _: Any) -> Iterator[Any]:
+        for request in requests:
+            yield from replies(request)
 
-    server = grpc.server(ThreadPoolExecutor(16))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield port
-    finally:
-        server.stop(None).wait()
+    return listening(inference_server(ModelStreamInfer=infer))
 
 
 def streamed(
