@@ -353,7 +353,9 @@ def test_no_histogram_file_where_none_is_wanted(
     [
         (["run", "--workers", "abc"], "argument --workers: invalid int value: 'abc'"),
         (["run"], "no tensors: give --file FILE, or --shape"),
-        (["rum"], "invalid choice: 'rum'"),
+        (["rum"], "invalid choice: 'rum' (choose from fetch, prepare, "),
+        (["run", "--api", "x"], "--api: invalid choice: 'x' (choose from openai-chat, openai-comp"),
+        (["run", "--encoding", "x"], "invalid choice: 'x' (choose from auto, binary, json)"),
         (["run", "--file", "x", "--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["search", "--slo", "p99=5ms", "--limit-rps", "5"], "see aibench-fast search --help"),
         (["model", "load", "--bogus"], "see aibench-fast model load --help"),

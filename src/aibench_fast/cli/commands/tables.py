@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             "--server-stat NAME": "print this server statistic of each cell's fastest run, such as "
             "used_memory_human",
         },
-        stat={"type": Stat, "choices": list(Stat), "default": Stat.BEST},
+        stat={"choices": Stat, "default": Stat.BEST},
         format={"choices": FORMATS, "default": "text"},
     )
     parser.set_defaults(handler=_tables)

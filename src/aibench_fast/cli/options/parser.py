@@ -4,11 +4,12 @@ import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
+from enum import EnumType
 from pathlib import Path
 from typing import Any, NoReturn
 
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE
-from aibench_fast.cli.options.values import boolean, seconds, size
+from aibench_fast.cli.options.values import boolean, member_of, seconds, size
 from aibench_fast.errors import ConfigError, escaped
 
 _TYPES: dict[str, Callable[[str], Any]] = {
@@ -46,6 +47,12 @@ class Parser(argparse.ArgumentParser):
             self._refuse(words, " ".join([self.prog, *filter(None, command)]))
         return options
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse what is not a choice as argparse does, but write choices as the user does."""
+        if action.choices is not None and value not in action.choices:
+            known = ", ".join(map(str, action.choices))
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r} (choose from {known})")
+
     def _refuse(self, message: str, command: str) -> NoReturn:
         line = f"aibench-fast: {escaped(message)}; see {command} --help\n"
         self.exit(ConfigError.exit_code, line)
@@ -81,7 +88,8 @@ def add_all(
     `helps` has the help of each option by its name and the word that stands for its value, such as
     `--threads N`. That word says the type; an option without a value is a switch. Its `dest` is its
     name and the unit, and the default is that of the field of the dataclass `settings` with this
-    name. `details` are other arguments of `add_argument`, by the options' names.
+    name. `details` are other arguments of `add_argument`, by the options' names; `choices` may be
+    an enumeration of texts.
     """
     defaults = {one.name: one.default for one in fields(settings)} if settings else {}
     for words, text in helps.items():
@@ -96,6 +104,9 @@ def add_all(
             how = {"metavar": metavar, "type": _TYPES.get(re.split(r"\W", metavar)[0]), **how}
         elif "choices" not in how:
             how["action"] = "store_true"
+        elif isinstance(kind := how["choices"], EnumType):
+            members: list[str] = list(kind)
+            how |= {"type": member_of(members), "choices": members}
         group.add_argument(option, help=text, **how)
 
 

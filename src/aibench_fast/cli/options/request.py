@@ -103,7 +103,7 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
         RunConfig,
         method={"choices": METHODS},
         success={"type": statuses},
-        reply={"type": Reply, "choices": list(Reply)},
+        reply={"choices": Reply},
     )
     lengths = {f"{name} N|LOW-HIGH": text for name, text in LENGTHS.items() if not in_grid}
     add_all(
@@ -131,8 +131,8 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
         RunConfig,
         prompt_tokens={"type": number_range},
         output_tokens={"type": number_range},
-        stream_end={"type": StreamEnd, "choices": list(StreamEnd)},
-        api={"type": Api, "choices": list(Api)},
+        stream_end={"choices": StreamEnd},
+        api={"choices": Api},
     )
 
 

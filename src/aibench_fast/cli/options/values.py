@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple, TypeVar
 
@@ -42,6 +42,11 @@ def _type(read: Callable[[str], Value]) -> Callable[[str], Value]:
 seconds = _type(units.duration_s)
 size = _type(units.size_bytes)
 number_range = _type(units.number_range)
+
+
+def member_of(members: Collection[str]) -> Callable[[str], str]:
+    """Return a reader of an enumeration's members; another word stays one, and is no choice."""
+    return lambda word: next((one for one in members if one == word), word)
 
 
 def _several(kind: Callable[[str], Value], mistake: str) -> Callable[[str], tuple[Value, ...]]:
