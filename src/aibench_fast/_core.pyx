@@ -709,7 +709,7 @@ cdef class _NativeKinds:
 
 
 cdef class Tls:
-    """What all TLS connections share; see native/tls.h."""
+    """The settings that TLS connections share; see native/tls.h."""
 
     cdef tls *_tls
 

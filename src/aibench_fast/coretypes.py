@@ -164,7 +164,7 @@ class GrpcPlan(NamedTuple):
 
 
 class AnyHttpPlan(NamedTuple):
-    """What replies of an HTTP endpoint have to be; see native/http.h."""
+    """The checks of an HTTP endpoint's replies; see native/http.h."""
 
     statuses: Sequence[int]
     """Of successes."""
@@ -178,10 +178,10 @@ class AnyHttpPlan(NamedTuple):
 
 
 class TokenPlan(NamedTuple):
-    """What streams of tokens have to be; see native/tokenstream.h. A limit of 0 is no limit."""
+    """The checks of streams of tokens; see native/tokenstream.h. 0: without that limit."""
 
     stream_end: str = "usual"
-    """What has to come before the end of a reply: `usual`, `done`, `finish` or `http`."""
+    """The event that makes a stream complete: `usual`, `done`, `finish` or `http`."""
     first_token_timeout_ns: int = 0
     token_timeout_ns: int = 0
     min_tokens: int = 0
@@ -189,7 +189,7 @@ class TokenPlan(NamedTuple):
     text_bytes: int = 4096
     """The size of what is received at once, usually at most."""
     first_token_ns: int = 0
-    """What a good stream keeps to, as the next three; 0: no limit."""
+    """The limit of a good stream, as the next three; 0: without it."""
     first_answer_ns: int = 0
     token_ns: int = 0
     """The mean time for a token after the first."""

@@ -1,4 +1,4 @@
-"""What clients report, and one result of it: counts add up, percentiles are of all latencies."""
+"""One result of the reports of all clients: counts add up, percentiles are of all latencies."""
 
 import dataclasses
 import json

@@ -25,9 +25,9 @@ _OF_HTTP2 = (
     "connection", "content-length", "content-type", "expect", "keep-alive", "proxy-connection",
     "te", "trailer", "transfer-encoding", "upgrade",
 )  # fmt: skip
-"""What gRPC sets itself, and what HTTP/2 forbids."""
+"""Headers that gRPC sets itself, or that HTTP/2 forbids."""
 _IN_BASE64 = "-bin"
-"""What the names end with whose values are bytes, in base64."""
+"""The end of the names whose values are bytes, in base64."""
 _GRPC_NAME = re.compile(r"[0-9a-z_.-]+")
 _MAX_METADATA, _MAX_METADATA_BYTES = 100, 30_000
 """Less than the native core's limits of all header fields; few servers allow as much."""

@@ -82,7 +82,7 @@ class TensorSource(Protocol):
 
 
 class RequestSource(Protocol):
-    """What the requests of a kind are made of."""
+    """The source of the requests of a kind."""
 
     @property
     def inputs(self) -> Sequence[TensorSource]:

@@ -55,7 +55,7 @@ class Choice:
     label: str
     offered: Sequence[str]
     wanted: str
-    """What is shown first, if it is offered."""
+    """The choice that is shown first, if it is offered."""
 
     @property
     def first(self) -> int:

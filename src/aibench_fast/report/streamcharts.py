@@ -11,7 +11,7 @@ from aibench_fast.results.streamnames import RATES, TIMES
 
 
 class _Axis(NamedTuple):
-    """What differs between cells: the load."""
+    """The load, in which cells differ."""
 
     name: str
     unit: str

@@ -40,7 +40,7 @@ class Formatting:
     as_json: bool = True
     """False: strings in binary."""
     things: str = "tensors"
-    """What they are called: tensors, bodies or prompts."""
+    """Their name: tensors, bodies or prompts."""
 
 
 @dataclass(frozen=True)

@@ -295,4 +295,4 @@ def _statistics(unit: str, values: _Values) -> dict[str, Any]:
 TOOLS: Mapping[str, Callable[[RunRecord], dict[str, Any]]] = {
     "vllm": like_vllm, "aiperf": like_aiperf,
 }  # fmt: skip
-"""What writes a result in a tool's form, by the tool's name."""
+"""The writer of a result in a tool's form, by the tool's name."""

@@ -53,7 +53,7 @@ class Facts(TypedDict, total=False):
     StringBytes: int
     """The memory that their requests took. Since 1.9."""
     StringsAre: str
-    """What they are if they are not tensors: bodies, prompts, or requests without a body. Since
+    """Their name if they are not tensors: bodies, prompts, or requests without a body. Since
     1.10."""
     PromptTokens: str
     """The length of drawn prompts: a number, or the least and the largest one. Since 1.10."""
@@ -66,8 +66,8 @@ class Facts(TypedDict, total=False):
     Turns: int
     """The turns of all of them; a prompt without a session is a conversation of one. Since 1.10."""
     SharedMemory: str
-    """What servers on the client's machine mapped instead of sending and receiving it: inputs, or
-    all. Since 1.10."""
+    """The tensors that servers on the client's machine mapped, instead of receiving or sending
+    them: inputs, or all. Since 1.10."""
     SharedMemoryBytes: int
     """The size of the regions that they mapped. Since 1.10."""
     Tls: str

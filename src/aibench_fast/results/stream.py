@@ -1,4 +1,4 @@
-"""What a run saw of streams of tokens: when tokens came, and how many."""
+"""Figures of streams of tokens: when tokens came, and how many."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ class Tokens:
     span_s: float = figure("SpanSeconds", default=0.0, merge=greatest, **_JOURNALED)
     """The time that rates are divided by without a steady window."""
     slo: Mapping[str, float] | None = figure("Slo", default=None, **_JOURNALED)
-    """What a good stream keeps to, in milliseconds; None: no limits were given."""
+    """The limits of a good stream, in milliseconds; None: none were given."""
 
     @property
     def response_first_events(self) -> LatencyHistogram:

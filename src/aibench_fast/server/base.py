@@ -1,4 +1,4 @@
-"""What embedded servers have in common: a process on a port, with a folder of its own."""
+"""The base of embedded servers: a process on a port, with a folder of its own."""
 
 import os
 import re

@@ -69,7 +69,7 @@ class Simulation:
     fail_after: int = _number(1, "--fail-after", 0, MOST_TOKENS)
     """Tokens before a stream fails."""
     retry_after_s: int = _number(1, "--retry-after", 0, MOST_TOKENS)
-    """What a reply of status 429 asks for."""
+    """The Retry-After of a reply of status 429, in seconds."""
     seed: int = _number(0, "--seed", 0, 2**63 - 1)
     """Chooses which requests fail."""
     log: Path | None = None

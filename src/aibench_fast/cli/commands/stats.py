@@ -26,7 +26,7 @@ _DERIVED = (
     ("main thread", "main_thread_share", ".1%", " of the CPU time"),
     ("background threads", "background_threads_share", ".1%", " of the CPU time"),
 )
-"""What is printed of figures that `derived` returns, their forms and units."""
+"""The figures of `derived` that are printed, with their forms and units."""
 
 
 EXAMPLE = "aibench-fast stats --model mobilenet_v1_100_224_cpu --result results/bench.json"

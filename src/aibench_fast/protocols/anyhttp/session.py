@@ -28,7 +28,7 @@ from aibench_fast.tensortype import STRINGS, split_strings
 MAX_TRIAL_BYTES = 512 << 20
 MAX_REPLY_BYTES = 512 << 20
 USUAL_REPLY_BYTES = 256 << 10
-"""What is received at once; a longer reply takes several times."""
+"""The room to receive to; a longer reply takes several receives."""
 TEXT_SPARE_BYTES = 4096
 """Headers of a reply."""
 JUDGED_HEADERS = ("content-encoding", "content-type", "location", "retry-after")

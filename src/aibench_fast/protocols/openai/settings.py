@@ -23,14 +23,14 @@ _LIMIT = re.compile(rf"\s*({'|'.join(NAMES)})\s*(?:=|<=?)\s*(\S+)\s*")
 
 
 class Api(StrEnum):
-    """What requests ask for: the continuation of a chat, or of a text."""
+    """The kind of request: the continuation of a chat, or of a text."""
 
     CHAT = "openai-chat"
     COMPLETIONS = "openai-completions"
 
 
 class StreamEnd(StrEnum):
-    """What has to come before the end of a reply, so that its stream is whole."""
+    """The event that makes a stream complete, before the end of its reply."""
 
     USUAL = "usual"
     """`[DONE]` or a finish_reason."""
@@ -70,10 +70,10 @@ class OpenAiSettings(AnyHttpSettings):
     min_tokens: int = 0
     """A stream of fewer tokens fails."""
     stream_end: StreamEnd = StreamEnd.USUAL
-    """What has to come before the end of a reply."""
+    """The event that makes a stream complete."""
 
     slo: tuple[str, ...] = ()
-    """What a good request keeps to: limits of `ttft`, `ttfa`, `tpot` and `latency`, such as
+    """The limits of a good request: of `ttft`, `ttfa`, `tpot` and `latency`, such as
     `ttft=200ms`. Under a schedule times count from when the request was due."""
 
     @property

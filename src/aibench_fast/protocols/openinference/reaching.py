@@ -14,7 +14,7 @@ SHOWN_CHARACTERS = 100
 HTTP2 = "h2"
 """Its name in TLS."""
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""What a client of HTTP/2 says first, with SETTINGS of no setting."""
+"""The first bytes of a client of HTTP/2, with empty SETTINGS."""
 _FRAME_HEAD_BYTES = 9
 _SETTINGS = 4
 _GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

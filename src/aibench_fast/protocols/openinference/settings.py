@@ -10,7 +10,7 @@ from aibench_fast.protocols.settings import ServerSettings
 
 
 class SharedMemory(StrEnum):
-    """What is in shared memory."""
+    """The tensors in shared memory."""
 
     INPUTS = "inputs"
     ALL = "all"
@@ -30,7 +30,7 @@ class OpenInferenceSettings(ServerSettings):
     model_version: str | None = None
     """None: the server's choice."""
     shared_memory: SharedMemory | None = None
-    """What servers on this machine find in memory that they map, and requests only name."""
+    """The tensors that servers on this machine map, so that requests only name them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from aibench_fast.tensortype import joined_strings
 METHOD, STREAM_METHOD = "ModelInfer", "ModelStreamInfer"
 _STREAM_ID = "0" * STREAM_ID_BYTES
 _TAG_BYTES = 2
-"""What stands before a text of less than 128 bytes."""
+"""A field's tag and length before a text of less than 128 bytes."""
 _ASK_FOR_THE_END = {"key": "triton_enable_empty_final_response", "value": {"bool_param": True}}
 """A decoupled model may not know which reply is its last one: a message without outputs follows."""
 MESSAGE_BYTES_MAX = (1 << 31) - 1
@@ -28,7 +28,7 @@ MESSAGE_BYTES_MAX = (1 << 31) - 1
 _AUTHORITY, _USER_AGENT = "host", "user-agent"
 """The metadata that takes the place of a field."""
 TEXT_SPARE_BYTES = 4096
-"""What of a reply beside its tensors may differ from the trial's."""
+"""How much longer than the trial's a reply may be, beside its tensors."""
 TYPED_VALUE_BYTES_MAX = 10
 """The longest number in a reply that has not its tensors as they are in memory."""
 
