@@ -138,7 +138,7 @@ def _template(seconds: float) -> str:
 
 
 def steps(folder: Path, page: Path) -> Iterator[tuple[str, list[str]]]:
-    """What is measured, in this order, and the command of each."""
+    """The steps in the order of measurement, each with its command."""
     program = [sys.executable, "-m", "aibench_fast"]
     report = [*program, "report", str(folder), "--out", str(page), "--quiet"]
     yield "read_results without an index", [sys.executable, "-c", WITHOUT_INDEX, str(folder)]
@@ -155,7 +155,7 @@ def steps(folder: Path, page: Path) -> Iterator[tuple[str, list[str]]]:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step took."""
+    """The resources that a step took."""
 
     seconds: float
     cpu_s: float

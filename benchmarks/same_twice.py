@@ -109,7 +109,7 @@ def _aibench(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
-    """What a machine does to runs: the logarithms of how many times longer each takes."""
+    """The noise of a machine: the logarithms of how many times longer each run takes."""
 
     of_runs: Callable[[Generator, int], Floats]
     """Independent of each other."""

@@ -46,7 +46,7 @@ class Setup:
     reason: str
     """A part of the reason that says it."""
     server: tuple[str, int, int] = ("sleep", 5000, 4)
-    """What the server does, for how many microseconds, and the values of its output."""
+    """The work of the server, for how many microseconds, and how many values it outputs."""
     servers: int = 1
     options: str = "--workers 4"
     client_core: int | None = 0
@@ -141,7 +141,7 @@ WOKEN_LATE = "this machine wakes idle threads that late"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run said."""
+    """The verdict and the figures of one run."""
 
     verdict: Verdict
     reason: str
@@ -165,7 +165,7 @@ class Outcome:
 
 
 class Missing(Exception):
-    """What a set-up needs is not there."""
+    """A set-up needs something that is not there."""
 
 
 def main() -> int:
@@ -281,7 +281,7 @@ def run_once(setup: Setup, program: Path, cores: Sequence[int]) -> Outcome:
 
 
 def outcome_of(result: dict[str, Any], server_p99_ms: float, foreign: float) -> Outcome:
-    """What a saved result says."""
+    """Return the outcome that a saved result holds."""
     check = result["ClientCheck"]
     return Outcome(
         verdict=Verdict(check["Verdict"]),
@@ -324,7 +324,7 @@ def wait_for(client: "subprocess.Popen[str]") -> float:
 
 
 def cpu_s(pid: int) -> float:
-    """What a process used so far."""
+    """The CPU time that a process used so far."""
     return sum(ProcessReader(pid).read().counters.values())
 
 

@@ -128,7 +128,7 @@ def signals_kept() -> Iterator[None]:
 
 
 def on_a_terminal(*words: object, code: int = 0) -> str:
-    """What a command writes to a terminal."""
+    """Return the output of a command on a terminal."""
     own, its = pty.openpty()
     output = io.BytesIO()
 

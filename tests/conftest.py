@@ -1,4 +1,4 @@
-"""What tests share: tensors, C libraries, programs, the command line as a user calls it."""
+"""Shared by tests: tensors, C libraries, programs, the command line as a user calls it."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What holds of the counts of every run, whatever went wrong in it."""
+"""Laws of the counts that hold for every run, whatever went wrong in it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

@@ -43,7 +43,7 @@ def in_memory(array: "npt.NDArray[np.generic]") -> bytes:
 
 
 def described(letter: str, datatypes: tuple[str, ...]) -> list[dict[str, object]]:
-    """Inputs, x, or outputs, y, as a server tells of them."""
+    """Inputs, x, or outputs, y, as a server describes them."""
     return [
         {"name": f"{letter}{place}", "datatype": datatype, "shape": [-1, VALUES]}
         for place, datatype in enumerate(datatypes)

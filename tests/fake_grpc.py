@@ -171,7 +171,7 @@ class FakeGrpc(LoopThread):
     settings: Mapping[int, int] = field(default_factory=lambda: dict(GENEROUS))
     connection_window: int = WINDOW_BYTES_MAX
     greeting: bytes | None = None
-    """What a connection gets first, in place of the settings."""
+    """The first bytes of a connection, in place of the settings."""
     on_frame: Callable[[Connection, Frame], None] = lambda connection, frame: None
     """Sees what came, in order; runs in the loop of the server, and may start tasks there."""
     service: dict[str, Any] = field(
@@ -183,7 +183,7 @@ class FakeGrpc(LoopThread):
             "ModelMetadata": _model(),
         }
     )
-    """What is answered to other calls, by method; those that are not here are unimplemented."""
+    """The replies to other calls, by method; those that are not here are unimplemented."""
     asked: int = 0
     """Inferences that came whole, the trial first; those of ModelStreamInfer are echoed."""
     connections: list[Connection] = field(default_factory=list)

@@ -46,7 +46,7 @@ class Asked:
 
     @property
     def tensors(self) -> bytes:
-        """What follows it."""
+        """The binary tensors that follow the JSON part."""
         return self.body[self._json_bytes :]
 
     @property
@@ -121,7 +121,7 @@ class FakeInference(LoopThread):
     paths: dict[str, "bytes | Callable[[Asked], Answer | Awaitable[Answer]]"] = field(
         default_factory=dict
     )
-    """What else is answered, by path."""
+    """The other answers, by path."""
     close_each_question: bool = False
     """Close the connection behind each reply to anything but an inference."""
     close_each: bool = False
@@ -129,9 +129,9 @@ class FakeInference(LoopThread):
     close_after: set[int] = field(default_factory=set)
     """Close it behind these inferences' replies, by their number."""
     early: Callable[[int], bytes | None] = lambda _: None
-    """What an inference is answered, by its number, before its body is read; None: later."""
+    """The answer to an inference, by its number, before its body is read; None: later."""
     after_early: str = "close"
-    """What is done then: close without reading the body, or `read on`, or `neither`."""
+    """The next step: `close` without reading the body, or `read on`, or `neither`."""
     abort_after: set[int] = field(default_factory=set)
     """Cut it behind these, without the end that TLS has."""
     reset_for: set[int] = field(default_factory=set)

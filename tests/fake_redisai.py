@@ -49,7 +49,7 @@ META = (
     b"$9\r\nbatchsize\r\n:0\r\n$12\r\nminbatchsize\r\n:0\r\n$6\r\ninputs\r\n*0\r\n"
     b"$7\r\noutputs\r\n*0\r\n$15\r\nminbatchtimeout\r\n:0\r\n$4\r\nblob\r\n$0\r\n\r\n"
 )
-"""What AI.MODELGET tells of a model of the NULL backend."""
+"""The reply to AI.MODELGET for a model of the NULL backend."""
 
 
 class _TooLarge(Exception):
@@ -109,7 +109,7 @@ class FakeRedisAI(LoopThread):
         return {"address": self.address}
 
     def behaviour(self, command: str) -> Behaviour:
-        """What a command answers now."""
+        """Return the present answer to a command."""
         return self._behaviours[command]
 
     def behave(self, command: str, behaviour: Behaviour) -> None:

@@ -21,7 +21,7 @@ from loopthread import LoopThread
 
 REQUESTS, REPLIES = "requests", "replies"
 DELAYING = ("delay", "throttle", "split")
-"""What loses and changes nothing."""
+"""The kinds of faults that lose and change nothing."""
 LOSING = ("cut", "reset", "half_close", "stall", "down")
 CHANGING = ("garbage", "drop", "double")
 
@@ -36,7 +36,7 @@ EndOfReply = Callable[[bytes, int], int | None]
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens on the connection of this number, behind so many bytes that went one way."""
+    """A fault on the connection of this number, behind so many bytes that went one way."""
 
     kind: str
     """
@@ -157,7 +157,7 @@ class FaultProxy(LoopThread):
         clients speak TLS; the server does not, and the faults happen to what lies within.
         """
         self.done: list[Fault] = []
-        """What happened, in order."""
+        """The faults that happened, in order."""
         self.held_s: list[float] = []
         """For how long each piece of replies was held up, in order; where `hold_s` is given."""
         self.numbered = 0
@@ -295,7 +295,7 @@ class FaultProxy(LoopThread):
                 await asyncio.sleep(0)
 
     async def _do(self, fault: Fault, link: Link, way: Way, data: bytes) -> None:
-        """What follows in `data` is not sent yet."""
+        """Cause the fault; the bytes that follow, in `data`, are not sent yet."""
         drawn = random.Random(repr(fault))
         if fault.kind == "cut":
             raise _Closed

@@ -34,7 +34,7 @@ from http2frames import (
 
 FRAME_DELAYING = ("withhold",)
 FRAME_GRACEFUL = ("refuse", "goaway", "goaway_below")
-"""What costs no request: it is answered, or may be sent again."""
+"""The faults that cost no request: it is answered, or may be sent again."""
 FRAME_LOSING = ("cut_inside", "goaway_error")
 FRAME_CHANGING = ("reset_stream", "drop_frame", "double_frame", "drop_trailers")
 """
@@ -102,7 +102,7 @@ class _Frames:
 
 @dataclass(eq=False)
 class _Asked:
-    """What a link was asked for."""
+    """The requests on a link."""
 
     decoder: hpack.Decoder = field(default_factory=hpack.Decoder)
     newest: int = 0

@@ -6,7 +6,7 @@ from typing import Self
 
 
 class LoopThread:
-    """What listens, on a loop of events in a thread of its own, while a `with` block lasts."""
+    """A listener on an event loop in a thread of its own, while a `with` block lasts."""
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()

@@ -54,7 +54,7 @@ AMOUNTS = {
 
 @dataclass
 class Soaked:
-    """What all rounds came to."""
+    """The totals of all rounds."""
 
     rounds: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -65,7 +65,7 @@ class Soaked:
 
 
 def loads() -> list[Mapping[str, object]]:
-    """What is asked for, in turn."""
+    """The loads, in turn."""
     tensors = (InputTensor(None, (4,), "FLOAT"),)
     mix = (RequestKind("null", tensors, weight=3.0), RequestKind("null", tensors, batch_size=4))
     small: Mapping[str, object] = {"file": None, "shape": (4,), "dtype": "FLOAT"}
@@ -146,7 +146,7 @@ def one_round(soaked: Soaked, redisai: EmbeddedServer, triton: TritonServer) -> 
 
 
 def reading() -> dict[str, float]:
-    """What this process has: the client, and the proxy before the servers."""
+    """The resources of this process: the client, and the proxy before the servers."""
     status = Path("/proc/self/status").read_text()
     return {
         "resident memory, KiB": float(status.partition("VmRSS:")[2].split()[0]),

@@ -1,1 +1,1 @@
-"""What the client costs beside its peers, as a table of ratios: `make perf` runs it."""
+"""The cost of the client beside its peers, as a table of ratios: `make perf` runs it."""

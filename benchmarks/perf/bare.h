@@ -1,4 +1,4 @@
-/* What the bare loops share. A failure ends the program. Nothing here is freed. */
+/* Shared by the bare loops. A failure ends the program. Nothing here is freed. */
 #ifndef AIBENCH_BARE_H
 #define AIBENCH_BARE_H
 

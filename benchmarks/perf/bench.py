@@ -1,4 +1,4 @@
-"""What the rows share: how much to measure; servers, tensor files, programs, made when needed."""
+"""Shared by the rows: how much to measure; servers, tensor files, programs, made when needed."""
 
 import os
 import shutil
@@ -262,7 +262,7 @@ def wait_until_it_answers(address: ServerAddress) -> None:
 
 
 def server_version(address: ServerAddress) -> str:
-    """What the server calls itself, such as `redis 7.0.15`."""
+    """The server's name and version, such as `redis 7.0.15`."""
     with Connection(address) as connection:
         told = info(connection.call("INFO", "server"))
     kind = "valkey" if "valkey_version" in told else "redis"
@@ -270,7 +270,7 @@ def server_version(address: ServerAddress) -> str:
 
 
 def available_memory_bytes() -> int:
-    """What the system could give a new program, page cache that it can drop included."""
+    """The memory that the system could give a new program, with the page cache it can drop."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "MemAvailable":

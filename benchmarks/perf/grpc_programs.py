@@ -81,7 +81,7 @@ class PerfAnalyzer:
 
     program: Path
     http_url: str
-    """Of the same Triton, whose statistics tell how many requests it got."""
+    """Of the same Triton, whose statistics say how many requests it got."""
     authority: str
     model: str
     shape: str

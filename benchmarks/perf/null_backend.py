@@ -87,7 +87,7 @@ def against_redis_py(bench: Bench) -> Iterator[Row]:
 
 
 def memory(bench: Bench) -> Iterator[Row]:
-    """What a run keeps in memory beside the tensor file's map."""
+    """The memory that a run keeps beside the tensor file's map."""
     _, memory_mb = _run_in_a_process(bench, MEMORY_WORKERS)
     yield Row(
         name=f"memory, {workers_told(MEMORY_WORKERS)}",

@@ -1,4 +1,4 @@
-/* What it costs to record a latency from C.
+/* The cost of recording a latency from C.
  *
  * usage: recording COUNT FILE
  * FILE holds latencies as native 64-bit nanoseconds, which are recorded in turn.

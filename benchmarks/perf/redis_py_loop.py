@@ -1,4 +1,4 @@
-"""What redis-py costs: a pipeline of the same three commands, one after another.
+"""The cost of redis-py: a pipeline of the same three commands, one after another.
 
 A program of its own, because how its allocator treats large buffers depends on what the process did
 before: in one that had freed larger ones this loop was three times as fast.

@@ -18,13 +18,13 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What was measured, beside what is to be reached."""
+    """A measured figure, beside its goal."""
 
     name: str
     figure: str
-    """What the measured number is."""
+    """A description of the measured number."""
     rounds: tuple[float, ...]
-    """What each round gave; none where it could not be measured, and the note says why."""
+    """The figure of each round; none where it could not be measured, and the note says why."""
     at_least: float | None = None
     at_most: float | None = None
     beside: Mapping[str, float] = field(default_factory=dict)

@@ -37,7 +37,7 @@ _TOKENIZER = {
 
 @dataclass(frozen=True)
 class Load:
-    """What a client is asked to do."""
+    """The load that a client is to make."""
 
     url: str
     """Of the server, without a path."""
@@ -54,13 +54,13 @@ class Load:
 
     @property
     def with_warm_up_s(self) -> float:
-        """How long a client runs that is not told of requests."""
+        """How long a client runs, warm-up included, that is not given a number of requests."""
         return self.run_s + WARM_UP_ROUNDS * self.request_s
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What a client says of the requests that it measured, which are the last ones of its run."""
+    """A client's report of the requests that it measured, which are the last ones of its run."""
 
     requests: int
     first_token_ms: float

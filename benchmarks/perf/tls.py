@@ -1,4 +1,4 @@
-"""What TLS costs a request: the same client and the same server, with it and without."""
+"""The cost of TLS to a request: the same client and the same server, with it and without."""
 
 from collections.abc import Iterator
 from dataclasses import replace

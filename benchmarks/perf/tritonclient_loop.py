@@ -1,4 +1,4 @@
-"""What tritonclient costs: Triton's own Python client, one request after another.
+"""The cost of tritonclient: Triton's own Python client, one request after another.
 
 usage: python -m benchmarks.perf.tritonclient_loop http|grpc AUTHORITY REQUESTS MODEL INPUT OUTPUT
        TENSOR_FILE

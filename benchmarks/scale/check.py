@@ -28,12 +28,12 @@ SLEEPS = 20
 
 @dataclass(frozen=True)
 class Costs:
-    """What a request of a tensor of some size costs on this machine."""
+    """The costs of a request of a tensor of some size on this machine."""
 
     client_cpu_s: float
     server_cpu_s: float
     round_trip_s: float
-    """What else passes when nothing waits: the loopback, and waking up."""
+    """The rest of its time when nothing waits: the loopback, and waking up."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Row:
     others: float
     """The share of the machine that other programs had, in the round that they had the most."""
     is_promised: bool
-    """Whether it is to hold, or told beside the others."""
+    """Whether it is to hold, or is only shown beside the others."""
 
     @property
     def is_disturbed(self) -> bool:
@@ -139,7 +139,7 @@ def _closed(bench: Bench, clients: int, servers: int, seconds: float) -> Round:
 
 
 def _beside_s(setting: Setting, per_s: float) -> float:
-    """What passes of a request beside CPU time where so many end in a second."""
+    """The time of a request beside its CPU time, at this many requests a second."""
     least_s, most_s = 0.0, setting.workers / per_s
     for _ in range(FIT_STEPS):
         middle_s = (least_s + most_s) / 2

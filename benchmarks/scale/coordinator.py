@@ -1,4 +1,4 @@
-"""What N clients cost the one that coordinates them: merging, a barrier, clocks."""
+"""The cost of N clients to the one that coordinates them: merging, a barrier, clocks."""
 
 import math
 import statistics
@@ -22,7 +22,7 @@ MESSAGE_S = 50e-6
 
 @dataclass(frozen=True)
 class Merged:
-    """What it took to add the histograms of so many clients up."""
+    """The cost of adding up the histograms of so many clients."""
 
     clients: int
     seconds: float

@@ -40,7 +40,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Client:
-    """What came of it."""
+    """The outcome of one client's run."""
 
     per_s: float
     cpu_s: float
@@ -52,7 +52,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Real:
-    """What came of the runs of several clients at a time."""
+    """The outcome of the runs of several clients at a time."""
 
     clients: Sequence[Client]
     server_cpu_s: float
@@ -169,9 +169,9 @@ def _parent_and_cpu_s(pid: int) -> tuple[int, float]:
 
 
 def _others_s(ours: Container[int]) -> tuple[float, float]:
-    """What others had of the cores, the hypervisor among them, and all of the cores' time.
+    """The time that others, the hypervisor among them, had of the cores, and the cores' whole time.
 
-    The kernel's own threads are none: what they do meanwhile is the work of our loopback.
+    The kernel's own threads are not counted: what they do meanwhile is the work of our loopback.
     """
     first = Path("/proc/stat").read_text().splitlines()[0]
     whole = [int(ticks) / _TICKS_PER_S for ticks in first.split()[1:9]]

@@ -35,7 +35,7 @@ class Batching:
     engines: int = 1
     """Batches that run at a time."""
     batch_s: float = 0.0
-    """What a batch takes, however many are in it."""
+    """The time that a batch takes, however many are in it."""
     row_s: float = 0.0
     """And for each request in it."""
 
@@ -48,7 +48,7 @@ class Batching:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is simulated."""
+    """The setting that is simulated."""
 
     clients: int
     servers: int
@@ -78,7 +78,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Simulated:
-    """What came of it."""
+    """The outcome."""
 
     per_s: float
     """Requests that ended in a second, of all clients."""
@@ -240,7 +240,7 @@ def simulate(setting: Setting, seconds: float, warm_up_s: float) -> Simulated:
 
 
 def bounds_per_s(setting: Setting) -> dict[str, float]:
-    """What each part allows of all requests in a second, were it alone: operational bounds.
+    """The most requests a second that each part would allow alone: operational bounds.
 
     Denning and Buzen, "The operational analysis of queueing network models", 1978. The rate of a
     closed loop is at most the least of these, and near to it where one is far below the others.

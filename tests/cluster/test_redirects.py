@@ -40,7 +40,7 @@ def drive(
     pipeline: int = 1,
     request: Request = REQUEST,
 ) -> Snapshot:
-    """What a run comes to of which the first is the server, and the others nodes of its cluster."""
+    """Return the outcome of a run against the first; the others are nodes of its cluster."""
     ends = [Endpoint("127.0.0.1", fake.port, greeting=request.probe()) for fake in (first, *others)]
     generator = LoadGenerator(
         kinds=[kind(request, workers)], endpoints=ends[:1],

@@ -1,4 +1,4 @@
-"""What a cluster tells of its slots, and where its nodes are."""
+"""The slots of a cluster as it reports them, and the addresses of its nodes."""
 
 import random
 import string
@@ -22,7 +22,7 @@ OK_STATE = b"cluster_state:ok\r\ncluster_slots_fail:0\r\n"
 
 
 def node(host: bytes, port: int, name: str, *metadata: bytes) -> bytes:
-    """As servers from 7.0 on tell of one; without metadata as those before."""
+    """A node as servers from 7.0 on report it; without metadata, as those before."""
     more = [array(*metadata)] if metadata else []
     return array(host, b":%d\r\n" % port, bulk(name.encode()), *more)
 
@@ -34,7 +34,7 @@ def slots(*ranges: tuple[int, int, Sequence[bytes]]) -> bytes:
 
 
 def read(reply: bytes, state: bytes = OK_STATE) -> RedisCluster:
-    """What is read of a node that tells these slots; it was asked by the name localhost."""
+    """The cluster as read from a node that reports these slots, asked by the name localhost."""
 
     def answer(arguments: Sequence[bytes], _number: int) -> bytes:
         return bulk(state) if arguments[1] == b"INFO" else reply

@@ -135,7 +135,7 @@ def _triton_config(datatypes: tuple[str, ...]) -> str:
 
 
 def _of_triton(datatype: object) -> object:
-    """What its configuration calls a type."""
+    """The name of a type in Triton's configuration."""
     return "STRING" if datatype == "BYTES" else datatype
 
 

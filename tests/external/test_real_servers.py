@@ -1,4 +1,4 @@
-"""Against Triton, KServe's server and MLServer: what another client is told, bit for bit."""
+"""Against Triton, KServe's server and MLServer: the answers another client gets, bit for bit."""
 
 import dataclasses
 import json
@@ -57,7 +57,7 @@ class Served:
         return (self.name, way) == ("mlserver", "binary")
 
     def ask(self, model: str, arrays: Arrays, way: str) -> list[bytes]:
-        """What another client is answered, the bytes of each output."""
+        """Return the answer to another client, the bytes of each output."""
         datatypes = self.models[model]
         if way == "grpc":
             return _by_tritonclient_over_grpc(self.grpc_url, model, datatypes, arrays)

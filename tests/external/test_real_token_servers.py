@@ -119,7 +119,7 @@ def test_a_limit_of_requests_is_counted_and_not_retried(litellm: str, prompts: P
 
 NAMED = {"transformers": LLAMA, "litellm": f"{MOCK}, {LIMITED}"}
 TEMPLATE = "user: \n"
-"""What the model's template puts around a prompt; each of its tokens is a byte."""
+"""The text that the model's template puts around a prompt; each of its tokens is a byte."""
 
 
 @pytest.mark.parametrize(("path", "around"), [(COMPLETIONS, ""), (CHAT, TEMPLATE)])

@@ -1,4 +1,4 @@
-"""Against a real Triton: what it answers is what its own client is told, and what it counted."""
+"""Against a real Triton: its answers are those that its own client gets, and its counts agree."""
 
 import json
 import os
@@ -210,7 +210,7 @@ def test_another_port_that_is_taken_meanwhile_is_let_go(
 def test_one_that_ends_while_it_starts_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, after_s: float
 ) -> None:
-    """What is to run its models, if it had just begun, would stay for good."""
+    """The process that runs its models, if it had just begun, would stay for good."""
     groups = []
 
     def never_ready(server: TritonServer) -> bool:

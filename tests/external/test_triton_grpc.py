@@ -111,7 +111,7 @@ def test_many_clients_over_dask(server: TritonServer) -> None:
 
 
 def replies_to(server: TritonServer, *counts: int) -> list[list[int]]:
-    """What a decoupled model sends for each request, as Triton's own client is told."""
+    """The replies of a decoupled model to each request, as Triton's own client gets them."""
     came: queue.Queue[Any] = queue.Queue()
     found: list[list[int]] = [[] for _ in counts]
     with grpcclient.InferenceServerClient(f"{server.host}:{server.grpc_port}") as client:

@@ -65,7 +65,7 @@ def left(pid: int | None = None) -> list[str]:
 
 @pytest.fixture(params=[*SharedMemory])
 def what(request: pytest.FixtureRequest) -> SharedMemory:
-    """What is in shared memory."""
+    """The tensors that are in shared memory."""
     found: SharedMemory = request.param
     return found
 

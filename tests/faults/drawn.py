@@ -62,7 +62,7 @@ def schedules(in_ci: int) -> Callable[[Callable[..., None]], Callable[..., None]
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked for while the faults happen, in any protocol."""
+    """The load while the faults happen, in any protocol."""
 
     shape: str
     servers: int
@@ -105,7 +105,7 @@ DRAWN = {
     "stops": st.sampled_from([False, False, False, True]),
     "sheds": st.booleans(),
 }
-"""What every load has of those."""
+"""The settings that are drawn for every load."""
 
 
 def run_through(

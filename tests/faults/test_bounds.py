@@ -1,4 +1,4 @@
-"""What is asked of a server before and after a run is answered within bounds, whatever it answers.
+"""Questions to a server before and after a run end within bounds, whatever it answers.
 
 Each answer here has no end, or claims a size that nobody should make room for.
 """

@@ -1,4 +1,4 @@
-"""Whatever happens to connections, nothing is lost, doubled or made up: random schedules of faults.
+"""Nothing is lost, doubled or made up, whatever happens to connections: random fault schedules.
 
 `make faults` has 20,000 of them. One that fails is printed with as few faults as show it.
 """
@@ -124,7 +124,7 @@ class EchoGrpc(FakeGrpc):
 
 @dataclass(frozen=True)
 class Load(drawn.Load):
-    """What is asked for of a model."""
+    """The load on a model."""
 
     protocol: str = "resp"
     pipeline: int = 1
@@ -185,7 +185,7 @@ TO_CLIENT_ALONE = (*FRAME_DELAYING, *FRAME_GRACEFUL, "goaway_error", "drop_trail
 
 @st.composite
 def fault_at_frame(draw: st.DrawFn) -> Fault:
-    """What HTTP/2 alone has, or what befalls any bytes between frames."""
+    """A fault that HTTP/2 alone has, or one that befalls any bytes, between frames."""
     of_frames = [*FRAME_DELAYING, *FRAME_GRACEFUL, *FRAME_LOSING, *FRAME_CHANGING]
     of_any = [kind for kind in (*DELAYING, *LOSING) if kind not in AT_BYTES_ALONE]
     kind = draw(st.sampled_from([*of_frames, *of_any]))

@@ -1,4 +1,4 @@
-"""What was due is what was sent, shed and unsent, however a scheduled run comes to its end."""
+"""The requests due are those sent, shed and unsent, however a scheduled run comes to its end."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ TEXTS = [b"*2\r\n$12\r\nAI.TENSORSET\r\n$16\r\n", b"\r\n*1\r\n$12\r\nAI.TENSORGE
 
 
 def due(result: Result) -> float:
-    """What was due of the profile's one step, by how long it lasted."""
+    """The number of requests due in the profile's one step, by how long it lasted."""
     (step,) = result.steps
     assert step.unsent == result.schedule.unsent
     assert step.seconds < 30

@@ -275,7 +275,7 @@ def test_what_a_grpc_server_did_not_process_is_no_failure(cli: Cli, tmp_path: Pa
 
 
 def test_a_refusal_at_every_reconnect_is_counted_until_there_is_room() -> None:
-    """Where a server is full a connection is made, and told so: that is no outage."""
+    """A full server accepts the connection and says that it is full: that is not an outage."""
     with EmbeddedServer(password=None) as server:
         load_into(server.address, NULL)
         client = connect(server.address)

@@ -1,4 +1,4 @@
-"""What a client runs into: too large a reply, memory, descriptors, its file, the clock."""
+"""Limits that a client runs into: too large a reply, memory, descriptors, its file, the clock."""
 
 import os
 import resource
@@ -38,7 +38,7 @@ FIRST_TOO_LARGE = 6
 
 
 def run_and_peak_kib(folder: Path, *arguments: object) -> tuple[str, int]:
-    """What a run of ten requests in a process of its own prints, and the most memory it had."""
+    """Return the output of a run of ten requests in a process of its own, and its peak memory."""
     words = [sys.executable, "-c", WITH_PEAK, "run", "--quiet", "--max-queries", "10"]
     done = completed(*words, *arguments, code=None, cwd=folder)
     assert done.stderr == ""

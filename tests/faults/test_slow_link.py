@@ -47,7 +47,7 @@ def through_slow_link(protocol: str) -> tuple[Result, list[float]]:
 
 
 def waits_ms(held_s: Sequence[float], served_s: float) -> list[float]:
-    """What each request waits for from when it was due, of one worker: Lindley's recursion."""
+    """The wait of each request of one worker from when it was due: Lindley's recursion."""
     waits, free_s = [], 0.0
     for number, one_s in enumerate(held_s):
         due_s = number / RATE_PER_S

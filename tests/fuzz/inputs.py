@@ -1,4 +1,4 @@
-"""What is read from people, files and servers: each reader, fed with bytes of any kind.
+"""The readers of input from people, files and servers, each fed with bytes of any kind.
 
 A target takes bytes and returns nothing. It fails, with whatever was raised, unless the bytes gave
 a value or an error of one line.

@@ -1,4 +1,4 @@
-"""What reads input, fed with seeds that are spoilt; and that what the fuzzers found is mended."""
+"""The readers of input, fed with spoilt seeds; and the faults that the fuzzers found are mended."""
 
 import random
 import time

@@ -57,7 +57,7 @@ def repository_index(_: Any, __: grpc.ServicerContext) -> Message:
 
 
 def echo(asked: Any, context: grpc.ServicerContext) -> Message:
-    """What came, as it is in memory."""
+    """Return the tensor that came, as it is in memory."""
     check_model(asked.model_name, asked.model_version, context)
     (given,) = asked.inputs
     return triton.ModelInferResponse(

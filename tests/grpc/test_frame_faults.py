@@ -1,4 +1,4 @@
-"""What a proxy does to frames between a client and a server that behaves."""
+"""Faults that a proxy makes in frames between a client and a server that behaves."""
 
 import ssl
 

@@ -1,4 +1,4 @@
-"""What a server is asked over gRPC before and after a run; bad input, one line before the clock."""
+"""Questions to a server over gRPC before and after a run; bad input, one line before the clock."""
 
 import base64
 import socket
@@ -90,7 +90,7 @@ def test_metadata_goes_with_every_call() -> None:
 
 
 def _authority(context: grpc.ServicerContext) -> str:
-    """The authority that was asked for, which grpcio tells in a call's event alone."""
+    """The authority that was asked for, which grpcio has in a call's event alone."""
     return str(context._rpc_event.call_details.host.decode())  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""What requests over gRPC have, of tensors of any kind; what comes back is compared."""
+"""The content of requests over gRPC, for tensors of any kind; the replies are compared."""
 
 import re
 from collections.abc import Callable
@@ -118,7 +118,7 @@ def test_a_mix_has_each_model_s_requests() -> None:
 
 
 def typed(asked: Any, context: grpc.ServicerContext) -> Message:
-    """What came, as typed values."""
+    """Return the tensor that came, as typed values."""
     reply: Any = echo(asked, context)
     (raw,) = reply.raw_output_contents
     reply.ClearField("raw_output_contents")

@@ -118,7 +118,7 @@ LABELS = Output("label", BY_NAME["BYTES"], (1, 2), [b"cat", b""])
 
 
 def judged(given: GrpcPlan, bytes_that_came: bytes) -> str:
-    """What is wrong with a reply."""
+    """Return the fault found in a reply."""
     wrong = judge_grpc(given, bytes_that_came)
     assert wrong is not None
     return wrong

@@ -31,7 +31,7 @@ from aibench_fast.coretypes import Schedule, Segment, Snapshot
 
 WHOLE = prefixed(message())
 Frames = Callable[[int], bytes]
-"""What is answered on a stream."""
+"""The answer on a stream."""
 
 
 def once(frames: Frames, at: int = 3) -> Behaviour:
@@ -359,7 +359,7 @@ def test_a_stream_that_is_always_refused_is_unavailable() -> None:
 
 @pytest.mark.parametrize("streams", [1, 4])
 def test_a_graceful_goaway_is_a_reconnect(streams: int) -> None:
-    """What is under way is answered; it announces no end first, as servers do that drain."""
+    """Requests under way are answered; the first GOAWAY names no last stream, as in a drain."""
 
     def leave(asked: Asked, number: int) -> bytes:
         if asked.connection.asked == 10:

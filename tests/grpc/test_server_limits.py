@@ -1,4 +1,4 @@
-"""What grpcio's own server limits: the age of a connection, streams, calls, messages."""
+"""Limits of grpcio's own server: the age of a connection, streams, calls, messages."""
 
 from functools import partial
 

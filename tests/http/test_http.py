@@ -521,7 +521,7 @@ def test_a_header_that_breaks_the_request_is_refused(name: str) -> None:
 
 
 def test_headers_that_only_tell_are_sent() -> None:
-    """Without keep-alive each request has a connection of its own, which is no failure."""
+    """Without keep-alive each request has a connection of its own, which is not a failure."""
     with FakeInference(close_each=True) as server:
         headers = (("Connection", "close"), ("Accept-Encoding", "identity"))
         result = against(server, headers=headers)

@@ -1,4 +1,4 @@
-"""What servers tell Prometheus, read beside a run: right where it is told, harmless where not."""
+"""The metrics that servers give Prometheus, read beside a run: right if given, else harmless."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from aibench_fast.protocols.statistics import ServerReading
 from aibench_fast.results.serverperiods import server_parts_ms
 
 RECORDED = Path(__file__).parent / "metrics"
-"""What real servers answered: KServe 0.21.0, MLServer 1.7.1, Triton 2.51.0; shortened."""
+"""The answers of real servers: KServe 0.21.0, MLServer 1.7.1, Triton 2.51.0; shortened."""
 
 
 TEXTS = st.text() | st.text('{}",=\\\n\t #_a1.e+-')

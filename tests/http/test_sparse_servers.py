@@ -1,4 +1,4 @@
-"""Servers that tell less than the protocol has: then --input and the trial decide."""
+"""Servers that report less than the protocol has: then --input and the trial decide."""
 
 import itertools
 import json

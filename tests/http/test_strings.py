@@ -63,7 +63,7 @@ def encoding(request: pytest.FixtureRequest) -> Encoding:
 
 
 def expected(lines: Sequence[bytes], first: int, batch_size: int, count: int) -> list[list[bytes]]:
-    """What `count` requests send."""
+    """The strings that `count` requests send."""
     return [
         [lines[(first + number * batch_size + n) % len(lines)] for n in range(batch_size)]
         for number in range(count)

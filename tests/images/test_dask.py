@@ -34,7 +34,7 @@ def dask() -> Iterator[Any]:
 
 @pytest.fixture
 def whole(photographs: Path, tmp_path: Path) -> bytes:
-    """What one machine makes of the photographs as one file."""
+    """The photographs as one machine prepares them, in one file."""
     prepare(PrepareConfig(str(photographs), tmp_path / "whole.out", re_use_factor=CROPS))
     return (tmp_path / "whole.out").read_bytes()
 

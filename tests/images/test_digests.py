@@ -73,7 +73,7 @@ def rest(file: Path) -> None:
 
 
 def test_processes_read_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several at once too, and where the variable is no absolute path, as it has to be."""
+    """Several at once too, and where the variable is not an absolute path, as it has to be."""
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     file = tmp_path / "tensors.out"

@@ -55,7 +55,7 @@ def test_a_jpeg_with_harmless_faults_is_taken() -> None:
 
 
 def coverage(in_n: int, out_n: int) -> np.ndarray:
-    """What share of each output pixel each input pixel covers: out_n x in_n, rows add up to 1."""
+    """The share of each output pixel that each input pixel covers: out_n x in_n; rows sum to 1."""
     edges = np.arange(out_n + 1) * in_n
     starts, ends = edges[:-1, None], edges[1:, None]
     pixels = np.arange(in_n) * out_n

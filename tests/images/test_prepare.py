@@ -22,7 +22,7 @@ def tensors(path: Path, crop: int = 224) -> np.ndarray:
 
 
 def expected(folder: Path, factor: int = 1) -> np.ndarray:
-    """What aibench's two programs make of the folder, without the JPEG in between."""
+    """The tensors that aibench's two programs make of the folder, without the JPEG in between."""
     np.random.seed(SEED)
     made = []
     for path in sorted(folder.iterdir()):

@@ -259,7 +259,7 @@ def test_the_coordinator_costs_next_to_nothing(
 def test_a_client_that_is_killed_is_lost_and_no_more(
     server: EmbeddedServer, dask: Client, worker_pids: dict[str, int]
 ) -> None:
-    """What it had told is kept; the others go on with their own share; the result says so."""
+    """Its reports so far are kept; the others go on with their own share; the result says so."""
     place = choose(dask, None, WORKERS)[0]
     told: list[Interval] = []
 
@@ -328,7 +328,7 @@ def test_workers_without_this_version_are_told(
 def test_other_versions_of_other_packages_are_no_matter(
     cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dask would print a table of them above the one line that tells what is wrong."""
+    """Dask would print a table of them above the one line that says what is wrong."""
     here = versions.get_versions()
     here["packages"]["numpy"] = "0.1"
     monkeypatch.setattr(versions, "get_versions", lambda *_, **__: here)

@@ -1,4 +1,4 @@
-"""What tests do inside Dask workers."""
+"""Functions that tests run inside Dask workers."""
 
 import secrets
 from collections.abc import Sequence

@@ -43,7 +43,7 @@ def images() -> bytes:
 
 @pytest.fixture(scope="module")
 def expected(images: bytes, tmp_path_factory: pytest.TempPathFactory) -> npt.NDArray[np.float32]:
-    """What the engine alone makes of the images."""
+    """The engine's own output for the images."""
     file: Path = tmp_path_factory.mktemp("model") / "model.pb"
     file.write_bytes(built_in_model(ModelFormat.PB))
     model = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -17,13 +17,13 @@ FINDINGS = HERE / "findings"
 
 
 class Target(NamedTuple):
-    """What a fuzzer is made of."""
+    """The parts of a fuzzer."""
 
     libraries: Sequence[str]
     natives: Sequence[str]
     """The native files that judging needs, without one that the target includes."""
     shared: Sequence[str] = ()
-    """What it shares with another."""
+    """The files that it shares with another."""
 
 
 _OUTPUTS = ("replycheck", "oip", "stringdata", "tensordata")

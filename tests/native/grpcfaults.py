@@ -1,4 +1,4 @@
-"""What the driver of native tests is answered over gRPC: mostly well, now and then otherwise."""
+"""Replies over gRPC to the driver of native tests: mostly right, now and then otherwise."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager

@@ -49,7 +49,7 @@ def reply(port: int, request: int, came: int, *chunks: int) -> list[tuple[int, i
 
 
 def seen(server: Records, late_ms: float, *, without: Sequence[int] = ()) -> Records:
-    """What a client logs of all events, but for those at some places."""
+    """The records in a client's log of all events, but for those at some places."""
     events = server[(server["flags"] & CAME) == 0]
     kept = np.delete(np.arange(len(events)), without)
     found = np.empty(len(kept), BARE_RECORD)

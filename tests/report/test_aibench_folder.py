@@ -78,7 +78,7 @@ CPU_KEYS = (
     "ai_self_used_cpu_sys",
     "ai_self_used_cpu_user",
 )
-"""What aibench's CPU script sums over the hosts of each time."""
+"""The times that aibench's CPU script sums over the hosts."""
 
 
 @pytest.fixture(scope="module")

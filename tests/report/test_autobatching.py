@@ -1,4 +1,4 @@
-"""Results that do not say the model's auto-batching are no repetitions of those that do."""
+"""Results that do not say the model's auto-batching are not repetitions of those that do."""
 
 from html import unescape
 from pathlib import Path

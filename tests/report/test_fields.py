@@ -139,7 +139,7 @@ def _kinds(kind: Any) -> Iterator[Any]:
 
 
 def test_every_field_is_declared() -> None:
-    """What is not would be in no file, and lost with a journal."""
+    """An undeclared field would be in no file, and lost with a journal."""
     kinds = {*_kinds(Result)}
     assert {Connections, StepFigures, Failure, Interval, Outage} <= kinds
     missing = {

@@ -266,7 +266,7 @@ DOCUMENTS = st.fixed_dictionaries(
 
 
 def words(read: dict[str, ReadFile]) -> list[str]:
-    """What tells NaN from other values, and 1 from 1.0."""
+    """Texts that distinguish NaN from other values, and 1 from 1.0."""
     return [
         f"{name} {one} {one.record and one.record.encoded_latencies}" for name, one in read.items()
     ]

@@ -60,7 +60,7 @@ def test_no_result_is_overwritten_unasked(cli: Cli, tmp_path: Path) -> None:
 
 
 def run_so_far(periods: int, seed: int) -> Result:
-    """What a run came to by the end of some of its periods; every kind of field is filled."""
+    """The result of a run by the end of some of its periods; every kind of field is filled."""
     so_far = our_result(seconds=periods, burn_in_s=1, rate=20.0, seed=seed, failures=seed % 3)
     part: dict[str, Any] = {
         "name": "a", "successes": 2, "inferences": 2, "failures": {"cut": Failure(1, "é")},

@@ -26,7 +26,7 @@ BEFORE_HISTOGRAMS = "3a5d678"
 
 
 def older(commit: str, rate: float, workers: int = 4) -> dict[str, Any]:
-    """What that program wrote; q0 is 0 in all of them."""
+    """A result as that program wrote it; q0 is 0 in all of them."""
     document = go_document(workers, 0, 1, rate, 4000 / rate) | {"TestDescription": ""}
     for key in LACKING[commit]:
         del document[key]

@@ -76,7 +76,7 @@ DIRECTORIES = {
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> Path:
-    """What the commands above read."""
+    """The files that the commands above read."""
     folder = tmp_path / "in"
     (folder / "photographs").mkdir(parents=True)
     (folder / "results").mkdir()
@@ -103,7 +103,7 @@ def content(folder: Path) -> dict[Path, bytes]:
 
 
 def refused(cli: Cli, words: list[object], folder: Path) -> str:
-    """What a refused command says; nothing is changed by it, and nothing started."""
+    """Return the message of a refused command, which changes nothing and starts nothing."""
     before = content(folder)
     done = cli(*words, code=2)
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What a run has figures of apart: steps, kinds, servers; in the report's table of parts."""
+"""The parts of a run with figures of their own: steps, kinds, servers; in the report's table."""
 
 import re
 from html import unescape

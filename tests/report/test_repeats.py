@@ -1,4 +1,4 @@
-"""What repeated runs come to."""
+"""The statistics of repeated runs."""
 
 import math
 import random

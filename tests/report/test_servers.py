@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 
 def compared(name: str, workers: int, rate: float, cores: float | None, memory: int) -> Result:
-    """A run of a named server; without `cores` it is one that told of its memory alone."""
+    """A run of a named server; without `cores` it is one that reported its memory alone."""
     overall = {"period_s": 20.0, "used_memory_rss_bytes": memory}
     if cores is not None:
         overall |= {"process_cpu_user_s": cores * 19, "process_cpu_sys_s": cores}

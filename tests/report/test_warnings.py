@@ -1,4 +1,4 @@
-"""What makes figures doubtful is found out and told, in the summary, the result and the report."""
+"""Causes of doubtful figures are found and named in the summary, the result and the report."""
 
 import dataclasses
 import json

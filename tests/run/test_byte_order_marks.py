@@ -1,4 +1,4 @@
-"""Text files of Windows' editors begin with a byte order mark, which is no part of the text."""
+"""Text files of Windows' editors begin with a byte order mark, which is not part of the text."""
 
 import codecs
 import json

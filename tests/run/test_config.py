@@ -1,4 +1,4 @@
-"""What a run's settings come to by themselves."""
+"""The values that a run's settings take by default."""
 
 import pytest
 

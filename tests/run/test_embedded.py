@@ -123,7 +123,7 @@ def _onnx() -> bytes:
 def _reference_outputs(
     client: "object", file: Path
 ) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
-    """What the server answers to each tensor, one after another and by itself."""
+    """Return the server's answers to the tensors, each asked alone and one after another."""
     data = file.read_bytes()
     outputs = []
     for start in range(0, len(data), TENSOR_BYTES):

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "aibench_fast"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 SHARED = {"cluster", "coretypes", "errors", "files", "fetch", "tensortype", "units"}
-"""What every package may use; these use each other alone."""
+"""The packages that every other may use; these use each other alone."""
 MAY_USE = {
     package: set(re.findall(r"`(\w+)`", uses))
     for package, uses in re.findall(

@@ -46,7 +46,7 @@ def port() -> int:
 
 @pytest.fixture
 def references(tmp_path: Path) -> "npt.NDArray[np.float32]":
-    """What it answers to the tensors of the files x and ids, which is in the file z."""
+    """The model's answers to the tensors of the files x and ids, which are in the file z."""
     random = np.random.default_rng(4)
     x = random.integers(-1000, 1000, (COUNT, VALUES)).astype(np.float32)
     ids = random.integers(-1000, 1000, (COUNT, VALUES))

@@ -98,7 +98,7 @@ def test_a_run_shows_tokens_while_it_goes(tmp_path: Path) -> None:
 
 
 def lines_at(one: Reading, width: int, height: int) -> list[str]:
-    """What a terminal of that size shows."""
+    """The lines that a terminal of that size shows."""
     console = Console(file=io.StringIO(), width=width, height=height)
     console.print(LiveView().updated(one, width, height))
     assert isinstance(console.file, io.StringIO)

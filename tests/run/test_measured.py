@@ -1,4 +1,4 @@
-"""What a run counts: latencies that are real, failures that are none, no burn-in."""
+"""The counts of a run: latencies are real, failures are not latencies, burn-in is left out."""
 
 import asyncio
 import json

@@ -24,7 +24,7 @@ EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", 
 
 
 def even(rps: float) -> dict[str, object]:
-    """What a result says of a rate limit."""
+    """A rate limit as a result describes it."""
     return {"Kind": "even", "PeakRps": rps}
 
 
@@ -103,7 +103,7 @@ def result(**changes: object) -> Result:
 
 
 def part(measured: LatencyHistogram, failed: int) -> dict[str, Any]:
-    """What any part has, by a schedule: these successes, and so many failures."""
+    """The fields of any part, by a schedule: these successes, and so many failures."""
     return {
         "successes": measured.count,
         "inferences": measured.count,

@@ -1,4 +1,4 @@
-"""What goes wrong, over and over: the server goes on, and its memory returns to where it was."""
+"""Everything that goes wrong, repeated: the server goes on, and its memory returns to its level."""
 
 import contextlib
 import random

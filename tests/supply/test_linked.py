@@ -1,4 +1,4 @@
-"""What is linked into the native parts: listed, licensed, and seen by nobody else."""
+"""The libraries linked into the native parts: listed, licensed, and seen by nobody else."""
 
 import importlib.metadata
 import json

@@ -156,7 +156,7 @@ def test_servers_take_turns_and_their_names_are_in_what_is_left(
 def test_a_server_that_is_gone_is_left_out_with_keep_going(
     cli: Cli, server: EmbeddedServer, tmp_path: Path, answers: int
 ) -> None:
-    """It tells of its model, or not, when the sweep is planned, and is gone when its turn comes."""
+    """It describes its model, or not, when the sweep is planned, and is gone in its turn."""
     load_into(server.address, ModelSpec(name="null", backend=Backend.NULL))
     with FakeRedisAI(AI_MODELGET=lambda _, n: META if n < answers else None) as gone:
         (tmp_path / "grid.toml").write_text(

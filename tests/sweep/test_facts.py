@@ -1,4 +1,4 @@
-"""What a result says of where its figures come from, and what it never says."""
+"""The facts in a result about where its figures come from, and the secrets that are never in it."""
 
 import hashlib
 import json
@@ -103,7 +103,7 @@ def test_a_model_larger_than_what_is_received_at_once() -> None:
 
 
 def digest_of(address: ServerAddress, model: str) -> str | None:
-    """The model's digest as a visit tells it."""
+    """The model's digest as a visit reports it."""
     kind = AskedKind(model, [AskedInput("FLOAT", (1, 1), trial=bytes(4))])
     settings = RedisAiSettings(address=address, dialect=None)
     record, _ = visit(address, settings, Workload(kinds=[kind]))

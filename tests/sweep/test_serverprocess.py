@@ -1,4 +1,4 @@
-"""What a server's processes use; several readers of one server."""
+"""The resources that a server's processes use; several readers of one server."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def _children(pid: int) -> list[str]:
 
 
 class Told:
-    """A reader that tells what it was given, once each."""
+    """A reader that returns what it was given, once each."""
 
     def __init__(self, *counters: dict[str, float]) -> None:
         self._counters = list(counters)

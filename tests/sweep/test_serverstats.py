@@ -1,4 +1,4 @@
-"""What a server counts during a run, read beside it and without disturbing it."""
+"""The counts of a server during a run, read beside it and without disturbing it."""
 
 import asyncio
 import json

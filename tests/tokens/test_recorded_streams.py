@@ -17,7 +17,7 @@ HALVES_APART_S = 0.0005
 
 
 class Recorded(NamedTuple):
-    """What a recording says, read by other means than the client's."""
+    """The contents of a recording, read by other means than the client's."""
 
     output_tokens: int
     input_tokens: int

@@ -28,7 +28,7 @@ TIMEOUTS = {"client_timeout", "first_token_timeout", "token_timeout"}
 
 @dataclass(frozen=True)
 class Load(drawn.Load):
-    """What is asked for of a model of tokens."""
+    """The load on a model of tokens."""
 
     output_tokens: int = 4
     is_chat: bool = True
@@ -94,7 +94,7 @@ def stream_end(data: bytes, start: int) -> int | None:
 
 
 def sent_of(load: Load, folder: Path) -> dict[str, object]:
-    """What requests are made from: a prompt, turns of conversations, or a trace."""
+    """The source of requests: a prompt, turns of conversations, or a trace."""
     file = folder / "lines.jsonl"
     length = load.output_tokens
     if load.shape == "trace":

@@ -44,7 +44,7 @@ def of(pieces: Sequence[Piece], prompts: Path, **others: object) -> Result:
 
 
 def test_times_are_those_of_content(prompts: Path) -> None:
-    """A role-only first event is no token, reasoning is no answer."""
+    """A role-only first event is not a token, reasoning is not an answer."""
     pieces: list[Piece] = [
         CHUNKED, *whole(delta(role="assistant", content=""))[1:-1], 0.05,
         *whole(delta(reasoning_content="hm"))[1:-1], 0.1, *whole(delta(content="a"))[1:-1], 0.1,

@@ -78,7 +78,7 @@ static size_t output_room(const struct fuzz_case *given)
     return given->kind ? given->kind->output_bytes_max : 0;
 }
 
-/* What of it a success has filled: all, where its size is known beforehand. */
+/* The bytes of it that a success has filled: all, where its size is known beforehand. */
 static size_t output_bytes(const struct fuzz_case *given, const struct replycheck *check)
 {
     bool is_known = given->kind->output_bytes == given->kind->output_bytes_max;
@@ -121,7 +121,7 @@ static bool is_last(const struct stream *s, size_t ended)
     return protocol->is_last && protocol->is_last(s->reader);
 }
 
-/* What connection_receive does, of bytes that are here. */
+/* The same as connection_receive does, for bytes that are here. */
 static enum io_status next_reply(struct stream *s)
 {
     const struct protocol *protocol = s->given->protocol;
