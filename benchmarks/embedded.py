@@ -1,4 +1,4 @@
-"""What the embedded server adds to the engine: a run beside OpenVINO called by itself.
+"""Measure what the embedded server adds to OpenVINO called by itself.
 
 Both run the same MobileNet V1 on the same tensors, one at a time, with the same number of engine
 threads and the same precision; rounds alternate. The figure is the ratio of the medians of the

@@ -1,4 +1,4 @@
-"""What `aibench-fast prepare` costs, beside the ways it replaces.
+"""Measure the cost of `aibench-fast prepare` beside the ways it replaces.
 
     pip install -e '.[server,test]'
     python benchmarks/prepare.py
