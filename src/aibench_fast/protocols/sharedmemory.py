@@ -50,6 +50,11 @@ class Region:
                 "send fewer tensors with `max_queries`"
             ) from error
 
+    @property
+    def key(self) -> str:
+        """Return the name by which shm_open(3) finds it."""
+        return f"/{self.name}"
+
     def write(self, offset: int, data: bytes) -> None:
         """Store bytes from an offset on."""
         left = memoryview(data)

@@ -70,7 +70,7 @@ class SharedTensors:
 def register(client: Client, region: Region) -> None:
     """Have a server map a region; ServerError, with what that takes, if it cannot."""
     try:
-        client.register_region(region.name, f"/{region.name}", region.size_bytes)
+        client.register_region(region.name, region.key, region.size_bytes)
     except ServerError as error:
         raise ServerError(
             f"{error}: the server has to run on this machine, see the same /dev/shm, and be "
