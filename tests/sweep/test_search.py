@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from commandline import Cli, command
 from fake_redisai import META, OK, FakeRedisAI
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aibench_fast import ConfigError, read_results
@@ -118,6 +118,7 @@ def test_a_search_that_is_out_of_time_says_what_it_knows(runs: int) -> None:
     edge_at=st.floats(0.5, 200_000),
     whole=st.booleans(),
 )
+@example(lowest=26, times=2048, edge_at=50_989, whole=True)
 def test_no_search_takes_longer_than_it_says(
     lowest: int, times: int, edge_at: float, whole: bool
 ) -> None:

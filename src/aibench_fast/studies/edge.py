@@ -80,9 +80,9 @@ def find_edge(
     """Find the highest value that holds, by `measure`, which makes one run of a value.
 
     From `lowest` on values are doubled until one fails or `highest` held; then the two sides are
-    brought together by their geometric mean, to PRECISION, or of `whole` values to neighbours. At
-    last both sides are run again; where most runs say otherwise it goes on from there. Where
-    `measure` raises OutOfTime, the edge is what is known by then, not confirmed.
+    brought together: by their geometric mean to PRECISION, or `whole` values by their mean until
+    they are neighbours. At last both sides are run again; where most runs say otherwise it goes on
+    from there. Where `measure` raises OutOfTime, the edge is what is known by then, not confirmed.
     """
     trials = Trials(measure)
     out_of_time = False
@@ -109,10 +109,9 @@ def find_edge(
 
 def _between(low: float, high: float, whole: bool) -> float | None:
     """The value to try next; None if the two sides are near enough."""
-    middle = math.sqrt(low * high)
     if whole:
-        return None if high - low <= 1 else min(max(round(middle), low + 1), high - 1)
-    return None if high <= low * (1 + PRECISION) else middle
+        return None if high - low <= 1 else (low + high) // 2
+    return None if high <= low * (1 + PRECISION) else math.sqrt(low * high)
 
 
 def longest(
