@@ -344,8 +344,8 @@ def test_the_port_of_the_other_protocol_and_tls_to_a_plain_one_are_named(
     for url, told in {
         f"grpc://{http}": f"speaks HTTP/1.1: give the port of gRPC, or write http://{http}",
         f"http://{grpc}": f"speaks gRPC: give the port of HTTP, or write grpc://{grpc}",
-        f"grpcs://{grpc}": f"no TLS with grpcs://{grpc}: what answers there speaks none",
-        f"https://{grpc}": f"no TLS with https://{grpc}: what answers there speaks none",
+        f"grpcs://{grpc}": f"no TLS with grpcs://{grpc}: the server does not speak TLS",
+        f"https://{grpc}": f"no TLS with https://{grpc}: the server does not speak TLS",
     }.items():
         done = cli("run", "--url", url, "--model", "fp32")
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr

@@ -224,7 +224,7 @@ def test_tls_to_a_plain_port_and_plain_to_one_of_tls(
     cli: Cli, polite: int, secured: int, authority: Authority
 ) -> None:
     told = refused(cli, "--url", f"grpcs://127.0.0.1:{polite}", "--model", MODEL)
-    assert f"no TLS with grpcs://127.0.0.1:{polite}: what answers there speaks none" in told
+    assert f"no TLS with grpcs://127.0.0.1:{polite}: the server does not speak TLS" in told
     told = refused(cli, "--url", f"grpc://127.0.0.1:{secured}", "--model", MODEL)
     assert f"speaks gRPC by TLS: write grpcs://127.0.0.1:{secured}\n" in told
     told = refused(cli, "--url", f"http://127.0.0.1:{secured}", "--model", MODEL)

@@ -577,7 +577,7 @@ def test_tls_at_a_plain_port(cli: Cli, model: str) -> None:
             "run", "--url", f"https://127.0.0.1:{port}{CHAT}", "--prompt-tokens", 5,
             "--duration", "1s", "--model", model, code=3, errors=1,
         )  # fmt: skip
-    assert "what answers there speaks none; leave it out, or correct the port" in done.stderr
+    assert "the server does not speak TLS; connect without it, or correct the port" in done.stderr
 
 
 @pytest.mark.parametrize("model", ["m", ""])

@@ -13,7 +13,7 @@ _EXPIRED = 10
 _WRONG_NAMES = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-_NOT_SPOKEN = "what answers there speaks none; leave it out, or correct the port"
+_NOT_SPOKEN = "the server does not speak TLS; connect without it, or correct the port"
 _CERTIFICATE_WANTED = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
 
 
