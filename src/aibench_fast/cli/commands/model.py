@@ -6,7 +6,7 @@ import hashlib
 import sys
 
 from aibench_fast.cli.options.parser import add_all, add_command, add_subcommands
-from aibench_fast.cli.options.server import ServerOptions, add_server_options
+from aibench_fast.cli.options.server import add_server_options, addresses
 from aibench_fast.files import check_outputs, replacing
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.models import ModelFormat, built_in_model
@@ -87,7 +87,7 @@ def _write(options: argparse.Namespace) -> int:
 
 def _load(options: argparse.Namespace) -> int:
     """Load a model into every server of the list, or every primary of a cluster."""
-    servers = ServerOptions.of(options).addresses()
+    servers = addresses(options)
     if options.cluster_mode:
         check_name(options.model)
     backend = Backend(options.backend)

@@ -11,7 +11,7 @@ from aibench_fast.cli.options.load import add_load_options, add_reporting_option
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.request import add_request_options, add_slo_option, add_trace_options
 from aibench_fast.cli.options.runconfig import files_read, run_config
-from aibench_fast.cli.options.server import LoadedServers, add_server_options
+from aibench_fast.cli.options.server import add_server_options
 from aibench_fast.cli.options.values import refuse
 from aibench_fast.cli.output import is_refused
 from aibench_fast.cli.saving import logged, print_unsaved, write_junit
@@ -122,10 +122,8 @@ def _share(word: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    server = LoadedServers.of(options)
     config = run_config(
         options,
-        server,
         profile=() if options.profile is None else parse_profile(options.profile),
         live_readings=options.live and not options.quiet and sys.stdout.isatty(),
         interval_latencies=options.hdr_log_file is not None,
@@ -133,9 +131,9 @@ def _run(options: argparse.Namespace) -> int:
     )
     check_outputs(
         _files_written(options),
-        [*files_read(options, server, config), ("--arrivals-file", options.arrivals_file)],
+        [*files_read(options, config), ("--arrivals-file", options.arrivals_file)],
     )
-    if not server.embedded:
+    if not options.embedded:
         config = resolve(config)
     check_run(config, over_dask=options.dask is not None, clients=options.clients)
     if options.dask:
@@ -149,7 +147,7 @@ def _run(options: argparse.Namespace) -> int:
         with (
             shown(options) as show,
             dask_client(options) as client,
-            started(config, server.embedded, show) as config,
+            started(config, options.embedded, show) as config,
             logged(options.hdr_log_file, partial(_report, options, show)) as observe,
         ):
             if _is_repeated(options):

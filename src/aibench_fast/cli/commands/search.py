@@ -13,7 +13,7 @@ from aibench_fast.cli.options.names import with_options
 from aibench_fast.cli.options.parser import REPEATED, add_all
 from aibench_fast.cli.options.request import add_request_options
 from aibench_fast.cli.options.runconfig import files_read, run_config
-from aibench_fast.cli.options.server import LoadedServers, add_server_options
+from aibench_fast.cli.options.server import add_server_options
 from aibench_fast.cli.options.values import BurnIn
 from aibench_fast.cli.output import note
 from aibench_fast.cli.saving import print_unsaved, write_junit
@@ -89,20 +89,19 @@ def _search(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"--{options.over} {value} with --over {options.over}: give --from and --to instead"
         )
-    server = LoadedServers.of(options)
     workers, rate = (RATE_WORKERS, ANY_RPS) if options.over == "rate" else (1, 0.0)
     if options.workers is not None:
         workers = options.workers
     limits, targets = split_slo(options.slo)
     expected = expectations(options.expect)
-    config = run_config(options, server, workers=workers, limit_rps=rate, slo=limits)
+    config = run_config(options, workers=workers, limit_rps=rate, slo=limits)
     check_possible(expected, config)
     others = [("--results-dir", options.results_dir / SEARCH_FILE)]  # which the search checks
-    check_outputs([("--junit", options.junit)], [*files_read(options, server, config), *others])
+    check_outputs([("--junit", options.junit)], [*files_read(options, config), *others])
     with (
         dask_client(options) as client,
         _shown(options) as show,
-        started(config, server.embedded, show) as config,
+        started(config, options.embedded, show) as config,
     ):
         found = search(
             config,

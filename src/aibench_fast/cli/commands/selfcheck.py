@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.secrets import read_headers
-from aibench_fast.cli.options.server import ServerOptions, add_server_options
+from aibench_fast.cli.options.server import (
+    add_server_options,
+    is_server_given,
+    located,
+    tls_settings,
+)
 from aibench_fast.cli.options.values import by_name, refuse, shape
 from aibench_fast.cli.output import progress_bar
 from aibench_fast.files import check_outputs, write_text
@@ -52,13 +57,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _selfcheck(options: argparse.Namespace) -> int:
     check_outputs([("--json-out-file", options.json_out_file)])
-    server = ServerOptions.of(options)
-    if not server.is_given:
+    if not is_server_given(options):
         of_server = {
-            "--tls": server.tls_settings(),
-            "--user": server.user,
-            "--password-file": server.password_file,
-            "--ask-password": server.ask_password,
+            "--tls": tls_settings(options),
+            "--user": options.user,
+            "--password-file": options.password_file,
+            "--ask-password": options.ask_password,
         }
         refuse(of_server, "without a server: name it by --host, --port, --socket or --url")
     found, lines = _of_streams(options) if options.streams else _of_requests(options)
@@ -70,9 +74,8 @@ def _selfcheck(options: argparse.Namespace) -> int:
 
 
 def _of_streams(options: argparse.Namespace) -> tuple[StreamCheck, Iterator[str]]:
-    server = ServerOptions.of(options)
     requests = {
-        "--url, --host, --port or --socket": server.is_given,
+        "--url, --host, --port or --socket": is_server_given(options),
         "--model": options.model != MODEL,
         "--shape": options.shape,
         "--dtype": options.dtype,
@@ -89,20 +92,20 @@ def _of_streams(options: argparse.Namespace) -> tuple[StreamCheck, Iterator[str]
 
 
 def _of_requests(options: argparse.Namespace) -> tuple[SelfCheck, Iterator[str]]:
-    server = ServerOptions.of(options)
+    is_given = is_server_given(options)
     config = by_name(
         RunConfig,
         options,
         file=None,
-        **(server.located() if server.is_given else {"tls": None}),
+        **(located(options) if is_given else {"tls": None}),
         headers=read_headers(options.header),
         command_line=None,
     )
     with progress_bar(options.quiet, transient=True) as progress:
         steps = progress.add_task("clock, timer, ceiling, schedule", total=STEPS)
-        found = check_client(config, lambda: progress.advance(steps), embedded=not server.is_given)
+        found = check_client(config, lambda: progress.advance(steps), embedded=not is_given)
     against = "a model that does nothing, on the same cores"
-    if server.is_given:
+    if is_given:
         against = f"the model {options.model} of {found.ceiling.server.facts.address}"
     return found, _lines(found, against)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.secrets import read_headers
-from aibench_fast.cli.options.server import ServerOptions, add_server_options
+from aibench_fast.cli.options.server import add_server_options, located
 from aibench_fast.cli.options.values import by_name
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
@@ -52,10 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _stats(options: argparse.Namespace) -> int:
     settings = by_name(
-        ProtocolSettings,
-        options,
-        **ServerOptions.of(options).located(),
-        headers=read_headers(options.header),
+        ProtocolSettings, options, **located(options), headers=read_headers(options.header)
     )
     request = _request_time(options.result) if options.result else None
     stats = since_start(protocol_of(settings).read_statistics(options.model))

@@ -17,7 +17,7 @@ from aibench_fast.cli.options.names import with_options
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.request import LENGTHS, add_request_options, add_slo_option
 from aibench_fast.cli.options.runconfig import files_read, run_config
-from aibench_fast.cli.options.server import LoadedServers, add_server_options
+from aibench_fast.cli.options.server import add_server_options
 from aibench_fast.cli.options.values import axis, by_name, number_ranges, rates
 from aibench_fast.cli.output import note
 from aibench_fast.cli.saving import print_unsaved, printed, write_junit
@@ -109,10 +109,10 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     named = swept_servers(options, tables)
     servers, reads = [], [("--grid", options.grid)]
     for name, one in named.items():
-        config = _common_config(options, one)
+        config = _common_config(one)
         check_possible(expected, config)
         servers.append(Server(config=config, name=name, embedded=one.embedded))
-        reads += files_read(options, one, config)
+        reads += files_read(one, config)
     reads = [*dict.fromkeys(reads)]
     # Before a server is asked, and again when the model's batch size says how results are called.
     check_outputs([("--junit", options.junit)], reads)
@@ -140,13 +140,13 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return 0
 
 
-def _common_config(options: argparse.Namespace, server: LoadedServers) -> RunConfig:
+def _common_config(options: argparse.Namespace) -> RunConfig:
     """Return the settings of one server's runs; those of the grid are the first cell's."""
     most_workers = max(options.workers)
     threads = options.threads and min(options.threads, most_workers)
     axes = ("batch_size", "limit_rps", "prompt_tokens", "output_tokens")
     first = {name: getattr(options, name)[0] for name in axes}
-    return run_config(options, server, workers=most_workers, threads=threads, **first)
+    return run_config(options, workers=most_workers, threads=threads, **first)
 
 
 def _print_plan(plan: Plan, options: argparse.Namespace) -> int:

@@ -1,13 +1,12 @@
 """The grid file of a sweep: values of its options, and tables of servers, in TOML."""
 
 import argparse
-import dataclasses
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.cli.options.server import LoadedServers, is_tls
+from aibench_fast.cli.options.server import is_address_given, is_tls
 from aibench_fast.cli.options.values import refuse
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.files import read_text
@@ -81,35 +80,35 @@ _PLACES = {"url": ("url",), "host and port": ("host", "port"), "socket": ("socke
            "embedded": ("embedded",)}  # fmt: skip
 
 
-def swept_servers(options: argparse.Namespace, tables: Any) -> dict[str | None, LoadedServers]:
-    """Return the servers of a sweep by name; without tables, the options name one without a name.
+def swept_servers(options: argparse.Namespace, tables: Any) -> dict[str | None, argparse.Namespace]:
+    """Return the options of each server of a sweep by its name, which is None without tables.
 
     `tables` is the `server` of the grid file. ConfigError says which table is wrong, and how.
     """
-    usual = LoadedServers.of(options)
     if not tables:
-        return {None: usual}
+        return {None: options}
     where = f"--grid {options.grid}"
     if not isinstance(tables, list):
         raise ConfigError(f"{where}: server has to be tables, written [[server]]")
     given = {
-        "--url": usual.urls,
-        "--header": usual.header,
-        "--metrics-url": usual.metrics_url is not None,
-        "--model-version": usual.model_version is not None,
-        "--host, --port or --socket": usual.is_address_given,
-        "--tls": usual.tls,
-        "--cluster-mode": usual.cluster_mode,
-        "--embedded": usual.embedded,
-        "--protocol": usual.protocol is not None,
+        "--url": options.urls,
+        "--header": options.header,
+        "--metrics-url": options.metrics_url is not None,
+        "--model-version": options.model_version is not None,
+        "--host, --port or --socket": is_address_given(options),
+        "--tls": options.tls,
+        "--cluster-mode": options.cluster_mode,
+        "--embedded": options.embedded,
+        "--protocol": options.protocol is not None,
     }
     refuse(given, "with [[server]] tables: each of them has its own")
-    servers: dict[str | None, LoadedServers] = {}
+    servers: dict[str | None, argparse.Namespace] = {}
     for number, table in enumerate(tables, 1):
         name = _name(table, f"{where}, server {number}: ")
         if name in servers:
             raise ConfigError(f"{where}: two servers are called {name}")
-        servers[name] = _server(table, f"{where}, server {number}: ", usual)
+        own = _own_options(table, f"{where}, server {number}: ")
+        servers[name] = argparse.Namespace(**vars(options) | own)
     return servers
 
 
@@ -123,22 +122,19 @@ def _name(table: Any, where: str) -> str:
     return name
 
 
-def _server(table: Mapping[str, Any], where: str, usual: LoadedServers) -> LoadedServers:
-    """Return the server of a table that has a name; what it leaves out is as in the options."""
+def _own_options(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the options that the table of a server sets, or cannot have."""
     _check_place(table, where)
     own = {key.replace("-", "_"): value for key, value in table.items() if key != "name"}
-    urls = [own.pop("url")] if "url" in own else []
+    own["urls"] = [own.pop("url")] if "url" in own else []
     if "port" in own:
         own["port"] = (own["port"],)
     if "socket" in own:
         own["socket"] = Path(own["socket"])
-    server = dataclasses.replace(usual, urls=urls, **own)
-    if any(map(is_tls, urls)):
-        return server
-    # --cacert and its like are for the servers that speak TLS.
-    return dataclasses.replace(
-        server, cacert=None, cert=None, key=None, tls_server_name=None, insecure=False
-    )
+    if not any(map(is_tls, own["urls"])):
+        # --cacert and its like are for the servers that speak TLS.
+        own |= {"insecure": False, **dict.fromkeys(("cacert", "cert", "key", "tls_server_name"))}
+    return own
 
 
 def _check_place(table: Mapping[str, Any], where: str) -> None:
