@@ -19,9 +19,8 @@ from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.address import ServerAddress, TlsSettings
 from aibench_fast.protocols.redisai.connection import Connection, info
-from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.parts import server_program
 from aibench_fast.server.ports import HOST, free_port

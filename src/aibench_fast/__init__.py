@@ -9,8 +9,7 @@ from aibench_fast.results.notebook import show_with
 if TYPE_CHECKING:
     from aibench_fast.clients.runner import run
     from aibench_fast.load.config import RunConfig
-    from aibench_fast.protocols.address import ServerAddress
-    from aibench_fast.protocols.tls import TlsSettings
+    from aibench_fast.protocols.address import ServerAddress, TlsSettings
     from aibench_fast.results.compare import compare
     from aibench_fast.results.folder import read_results
     from aibench_fast.results.result import Result
@@ -43,7 +42,7 @@ _MODULES = {
     "Result": "aibench_fast.results.result",
     "RunConfig": "aibench_fast.load.config",
     "ServerAddress": "aibench_fast.protocols.address",
-    "TlsSettings": "aibench_fast.protocols.tls",
+    "TlsSettings": "aibench_fast.protocols.address",
     "compare": "aibench_fast.results.compare",
     "read_results": "aibench_fast.results.folder",
     "repeat": "aibench_fast.studies.repeat",

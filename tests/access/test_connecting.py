@@ -13,8 +13,7 @@ from fake_inference import FakeInference, binary_reply
 from fake_redisai import OK, FakeRedisAI
 
 from aibench_fast import Result, RunConfig, run
-from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.tls import TlsSettings
+from aibench_fast.protocols.address import ServerAddress, TlsSettings
 from aibench_fast.report.text import format_summary
 from aibench_fast.results.files import read_record
 

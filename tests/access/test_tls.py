@@ -16,9 +16,8 @@ from tls_redis import MODEL, TlsRedis
 
 from aibench_fast import RunConfig, run
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.address import ServerAddress, TlsSettings
 from aibench_fast.protocols.redisai import connection
-from aibench_fast.protocols.tls import TlsSettings
 from benchmarks.perf import programs
 
 TENSOR_BYTES = 224 * 224 * 3 * 4

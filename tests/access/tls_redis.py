@@ -11,9 +11,8 @@ from redisclient import load_into
 
 from aibench_fast.errors import ServerError
 from aibench_fast.models.load import Backend, ModelSpec
-from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.address import ServerAddress, TlsSettings
 from aibench_fast.protocols.redisai.connection import Connection
-from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.server.parts import server_module
 from aibench_fast.server.ports import free_port
 

@@ -30,7 +30,7 @@ from modelservers import Urls
 
 from aibench_fast import Result, RunConfig, ServerError, _core, run
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.tensortype import canonical, joined_strings
 
 Arrays = list["npt.NDArray[np.generic]"]

@@ -249,7 +249,7 @@ def test_an_end_by_a_signal_leaves_nothing_to_the_next_run(
 
 MAKES_A_REGION = """
 import sys
-from aibench_fast.protocols.sharedmemory import Region
+from aibench_fast.protocols.openinference.sharedmemory import Region
 print(Region(1000).name, flush=True)
 sys.stdin.read()
 """
@@ -299,7 +299,7 @@ def test_a_region_that_another_user_cannot_open_is_one_line(
     server: TritonServer, url: str, tensors: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     """As on another machine: nothing has that name."""
-    from aibench_fast.protocols.sharedmemory import Region
+    from aibench_fast.protocols.openinference.sharedmemory import Region
 
     monkeypatch.setattr(Region, "key", property(lambda region: f"/elsewhere-{region.name}"))
     done = cli(

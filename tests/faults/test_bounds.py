@@ -18,7 +18,7 @@ from fake_redisai import FakeRedisAI, array, bulk
 from aibench_fast import RunConfig, ServerAddress, ServerError, run
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.http.client import HttpClient, parsed
-from aibench_fast.protocols.openinference.metrics import MetricsReader
+from aibench_fast.protocols.openinference.statistics import MetricsReader
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.protocols.redisai.replies import BrokenReply, ReplyReader, Skimmed
 

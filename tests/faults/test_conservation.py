@@ -41,7 +41,7 @@ from hypothesis import strategies as st
 
 from aibench_fast import RunConfig, ServerAddress
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.protocols.tls import TlsSettings
+from aibench_fast.protocols.address import TlsSettings
 
 RATE_PER_S = 300.0
 VALUES = 4

@@ -14,8 +14,8 @@ from fake_redisai import TOO_LARGE as BULK_TOO_LARGE
 from fake_redisai import FakeRedisAI
 
 from aibench_fast import ServerError
-from aibench_fast.protocols.encoding import Encoding
-from aibench_fast.protocols.tls import TlsSettings
+from aibench_fast.protocols.address import TlsSettings
+from aibench_fast.protocols.settings import Encoding
 
 LARGE = (1024, 1024, 4)
 LARGE_BYTES = 16 << 20

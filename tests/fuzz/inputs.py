@@ -27,7 +27,7 @@ from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
 from aibench_fast.cli.options.parser import Parser
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.arrivals import read_arrivals
-from aibench_fast.load.mix import read_input, read_mix
+from aibench_fast.load.kinds import read_input, read_mix
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.protocols.address import grpc_address, http_address
 from aibench_fast.protocols.openinference.client import Wanted

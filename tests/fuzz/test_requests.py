@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import Wanted
 from aibench_fast.protocols.openinference.http.infer import JSON_LENGTH, InferRequest
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.request import Request, Tensor
 from aibench_fast.protocols.session import AskedInput, AskedKind
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.tensortype import DTYPE_BYTES, REDISAI_DTYPES, tensor_bytes
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)

@@ -19,8 +19,8 @@ from service import MODEL, VALUES, WELL, Answers, Counted, echo, serving
 from tritonclient.grpc import service_pb2 as triton
 
 from aibench_fast import ConfigError, RunConfig, ServerError
+from aibench_fast.protocols.address import TlsSettings
 from aibench_fast.protocols.openinference.settings import SharedMemory
-from aibench_fast.protocols.tls import TlsSettings
 
 INPUT = f"x:FP32:{VALUES}"
 

@@ -14,7 +14,7 @@ from fake_inference import Asked, Behaviour, FakeInference, binary_reply, json_r
 from smallruns import Heard, config_of
 
 from aibench_fast import ServerError, run
-from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.results.events import Sample
 
 ROW = 4

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from aibench_fast import ConfigError
 from aibench_fast.protocols.address import http_address
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.http.exchange import end_of_head, open_head
+from aibench_fast.protocols.settings import Encoding
 
 against = partial(smallruns.against, max_queries=3)
 

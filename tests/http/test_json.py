@@ -20,7 +20,7 @@ from smallruns import Heard
 from aibench_fast import ConfigError, ServerError
 from aibench_fast._core import JsonTensors, Tensors
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.results.events import Formatting, Sample
 from aibench_fast.tensortype import canonical
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from aibench_fast import Result, RunConfig, run
 from aibench_fast.protocols.address import http_address
-from aibench_fast.protocols.openinference import metrics
-from aibench_fast.protocols.openinference.metrics import MetricsReader
+from aibench_fast.protocols.openinference import statistics
+from aibench_fast.protocols.openinference.statistics import MetricsReader
 from aibench_fast.protocols.statistics import ServerReading
 from aibench_fast.results.serverperiods import server_parts_ms
 
@@ -39,7 +39,7 @@ def test_any_text_is_a_reading_or_a_note(
     lines: list[str],
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(metrics, "_fetched", lambda address: "\n".join(lines))
+        patched.setattr(statistics, "_fetched", lambda address: "\n".join(lines))
         reading = MetricsReader(http_address("http://127.0.0.1:1/metrics"), ["m"], None).read()
     assert bool(reading.counters) != bool(reading.notes)
 
@@ -61,7 +61,7 @@ def test_what_others_write_is_not_parsed() -> None:
     """Neither names that say nothing of a run nor a thousand other models take any time."""
     others = "".join(f'nv_inference_count{{model="m{number}"}} 1\n' for number in range(9000))
     text = f'{others}nv_gpu_power_usage{{ 1\nnv_inference_count{{model="m"}} 3\n'
-    assert len(text) > metrics.MAX_PARSED_CHARACTERS
+    assert len(text) > statistics.MAX_PARSED_CHARACTERS
     assert read(text.encode()).counters == {"model_samples": 3}
 
 
@@ -180,7 +180,7 @@ def test_an_endpoint_that_misbehaves_harms_no_run(
     misbehave: Callable[[], Answer | Awaitable[Answer]],
     told: str,
 ) -> None:
-    monkeypatch.setattr(metrics, "TIME_ALLOWED_S", 0.3)
+    monkeypatch.setattr(statistics, "TIME_ALLOWED_S", 0.3)
     counting = Counting(misbehave)
     result = measured(counting)
     assert (result.successes, result.failed) == (60, 0)
@@ -192,7 +192,7 @@ def test_an_endpoint_that_misbehaves_harms_no_run(
 
 def test_an_endpoint_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte comes in time; all of them would take forever."""
-    monkeypatch.setattr(metrics, "TIME_ALLOWED_S", 0.3)
+    monkeypatch.setattr(statistics, "TIME_ALLOWED_S", 0.3)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
@@ -223,7 +223,7 @@ def test_what_knows_nothing_of_the_model_is_another_programs() -> None:
 def test_mlserver_is_looked_for_at_its_own_port(monkeypatch: pytest.MonkeyPatch) -> None:
     text = reply((RECORDED / "mlserver.txt").read_bytes())
     with FakeInference(paths={"/metrics": text}) as other:
-        monkeypatch.setattr(metrics, "MLSERVER_PORT", other.port)
+        monkeypatch.setattr(statistics, "MLSERVER_PORT", other.port)
         told = {"/v2": json_reply({"name": "mlserver", "version": "1", "extensions": []})}
         with FakeInference(paths=told) as fake:
             result = run(RunConfig(file=None, url=fake.url, model="m", max_queries=5))

@@ -20,7 +20,7 @@ from fake_inference import (
 from smallruns import against
 
 from aibench_fast.load.kinds import InputTensor
-from aibench_fast.protocols import sharedmemory
+from aibench_fast.protocols.openinference import sharedmemory
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.tensortype import split_strings
 

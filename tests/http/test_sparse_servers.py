@@ -12,7 +12,7 @@ from fake_inference import Asked, FakeInference, binary_reply, json_reply, outpu
 
 from aibench_fast import ServerError
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.settings import Encoding
 
 NOT_FOUND = json_reply({"error": "not found"}, "404 Not Found")
 NOT_IMPLEMENTED = json_reply({"error": "unimplemented"}, "501 Not Implemented")

@@ -14,7 +14,7 @@ from fake_inference import Answer, Asked, FakeInference, json_reply, output, rep
 from smallruns import Heard
 
 from aibench_fast import ServerError
-from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.results.events import Sample
 from aibench_fast.tensortype import joined_strings, split_strings
 

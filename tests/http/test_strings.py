@@ -15,7 +15,7 @@ from fake_inference import Asked, FakeInference, binary_reply, json_reply, outpu
 from aibench_fast import ConfigError, RunConfig, run
 from aibench_fast._core import Tensors
 from aibench_fast.load.kinds import InputTensor
-from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.results.events import Formatting
 from aibench_fast.tensors import strings
 from aibench_fast.tensortype import split_strings

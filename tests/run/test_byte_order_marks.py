@@ -10,7 +10,7 @@ from fake_redisai import META, FakeRedisAI
 
 from aibench_fast.cli.options.secrets import read_headers, read_password
 from aibench_fast.load.arrivals import read_arrivals
-from aibench_fast.load.mix import read_mix
+from aibench_fast.load.kinds import read_mix
 from aibench_fast.tensors import strings
 
 

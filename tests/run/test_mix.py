@@ -14,8 +14,7 @@ from smallruns import against
 
 from aibench_fast import ConfigError, RunConfig, run
 from aibench_fast._core import Tensors
-from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.load.mix import read_mix
+from aibench_fast.load.kinds import InputTensor, RequestKind, read_mix
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
 

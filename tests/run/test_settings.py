@@ -11,11 +11,11 @@ from aibench_fast import ConfigError, RunConfig, ServerAddress, run
 from aibench_fast.cli import build_parser, main
 from aibench_fast.cli.options.names import with_options
 from aibench_fast.protocols import registry
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.protocol import RedisAi
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.registry import PROTOCOLS
+from aibench_fast.protocols.settings import Encoding
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from certificates import Certificate
 from smallruns import against
 from token_server import CHAT, CHUNKED, DONE, Piece, delta, token_server, whole
 
-from aibench_fast.protocols.tls import TlsSettings
+from aibench_fast.protocols.address import TlsSettings
 
 A = whole(delta(content="a"))[1]
 

@@ -14,8 +14,8 @@ from aibench_fast._core import JsonTensors, Tensors
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.sources import Sent, Source
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.session import Session
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.results.events import Formatting, Observer
 from aibench_fast.units import described_size
 

@@ -27,8 +27,7 @@ from aibench_fast.load.sources import (
 from aibench_fast.load.surroundings import Surroundings, find_servers
 from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.serverprocess import ProcessReader
-from aibench_fast.protocols.servers import Servers
-from aibench_fast.protocols.session import HURRY_S, Session, Workload
+from aibench_fast.protocols.session import HURRY_S, Servers, Session, Workload
 from aibench_fast.protocols.statistics import LAST_READING_S, ServerStatistics, StatisticsWatch
 from aibench_fast.results.events import Event, Observer, SoFar, Started, ignore
 from aibench_fast.results.result import Interval, Result, ServerFacts

@@ -1,16 +1,15 @@
-"""Addresses of servers: where they listen, the user to log in as, and TLS or not."""
+"""Addresses of servers: where they listen, the user to log in as, and how TLS is spoken."""
 
 import base64
 import re
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from aibench_fast.errors import ConfigError, ServerError, shown_url
-from aibench_fast.protocols.tls import TlsSettings
 
 FRAMING_HEADERS = (
     "content-encoding", "content-length", "expect", "inference-header-content-length", "te",
@@ -34,6 +33,35 @@ _MAX_METADATA, _MAX_METADATA_BYTES = 100, 30_000
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HTTP_PORTS = {"http": 80, "https": 443}
 GRPC_SCHEMES = ("grpc", "grpcs")
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    """How TLS is spoken; by default, the system's certificates are trusted."""
+
+    ca_file: Path | None = None
+    """PEM: trust these certificates instead of the system's."""
+    certificate: Path | None = None
+    """PEM: the client's certificate with its chain, for a server that asks for one."""
+    key: Path | None = None
+    """PEM, of the certificate; not encrypted."""
+    server_name: str | None = None
+    """The name in the server's certificate; None: the host that is connected to."""
+    insecure: bool = False
+    """Skip certificate checks."""
+
+    def named(self, name: str) -> "TlsSettings":
+        """Return the same for a server whose certificate is for `name`, unless one is given."""
+        return replace(self, server_name=self.server_name or name)
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a server; ConfigError where it cannot be used."""
+        if self.key is not None and self.certificate is None:
+            raise ConfigError(f"`key` {self.key} without `certificate`: give the certificate too")
+        if self.certificate is not None and self.key is None:
+            raise ConfigError(f"`certificate` {self.certificate} without `key`: give its key too")
+        if self.insecure and self.ca_file:
+            raise ConfigError("`insecure` with `ca_file`: it skips the checks; give one of them")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError, ServerError
-from aibench_fast.protocols.address import HttpAddress, ServerAddress
-from aibench_fast.protocols.tls import TlsSettings
+from aibench_fast.protocols.address import HttpAddress, ServerAddress, TlsSettings
 
 _EXPIRED = 10
 _WRONG_NAMES = (62, 64)

@@ -12,7 +12,7 @@ from aibench_fast.protocols.settings import ServerSettings
 from aibench_fast.tensortype import STRINGS
 
 if TYPE_CHECKING:
-    from aibench_fast.protocols.servers import FoundServers
+    from aibench_fast.protocols.session import FoundServers
     from aibench_fast.protocols.statistics import ServerReading
 
 

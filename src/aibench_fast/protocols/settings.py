@@ -1,15 +1,24 @@
-"""The settings of a run that every protocol reads."""
+"""The settings of a run that every protocol reads, and how tensors are encoded."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.tls import TlsSettings
+from aibench_fast.protocols.address import ServerAddress, TlsSettings
 from aibench_fast.units import Range, bounds, described_range
 
 MAX_COUNT = 2**62
 LEAST_PATIENCE_S = 10.0
 """For questions before the run, which may find the server busy."""
+
+
+class Encoding(StrEnum):
+    """How the values of a tensor are written in a request."""
+
+    BINARY = "binary"
+    """As they are in memory."""
+    JSON = "json"
+    """As decimal numbers, which every server of the Open Inference Protocol takes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from aibench_fast.cli.options.server import is_address_given, is_tls
 from aibench_fast.cli.options.values import refuse
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.files import read_text
-from aibench_fast.load.mix import check_keys, shown
+from aibench_fast.load.kinds import check_keys, shown
 from aibench_fast.studies.servers import EMBEDDED, NAME, NAME_RULE, check_protocol
 
 _NOT_KEYS = ("grid", "help")

@@ -7,10 +7,10 @@ from aibench_fast.cli.options.values import number_range, shape, statuses
 from aibench_fast.load.config import DEFAULT_JSON_BYTES, RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE
 from aibench_fast.protocols.anyhttp.settings import METHODS, Reply
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openai.settings import Api, StreamEnd
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.studies.servers import EMBEDDED, EMBEDDED_TOKENS_LENGTHS, EMBEDDED_TRITON_URLS
 from aibench_fast.tensortype import DTYPES, canonical
 from aibench_fast.units import described_size

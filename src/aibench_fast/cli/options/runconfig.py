@@ -9,11 +9,10 @@ from aibench_fast.cli.options.values import by_name
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named
 from aibench_fast.load.config import DEFAULT_MODEL, RunConfig
-from aibench_fast.load.kinds import IMAGE_SHAPE
-from aibench_fast.load.mix import read_input, read_mix
-from aibench_fast.protocols.encoding import Encoding
+from aibench_fast.load.kinds import IMAGE_SHAPE, read_input, read_mix
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.protocols.redisai.commands import Dialect
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.studies.servers import EMBEDDED_TOKENS_LENGTHS, embedded_url
 
 _OF_PROMPTS = ("prompts", "prompt_tokens", "trace")

@@ -10,10 +10,9 @@ from aibench_fast.cli.options.parser import REPEATED, add_all
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.cli.options.values import ports, refuse
 from aibench_fast.errors import ConfigError, shown_url
-from aibench_fast.protocols.address import ServerAddress, url_parts
+from aibench_fast.protocols.address import ServerAddress, TlsSettings, url_parts
 from aibench_fast.protocols.redisai.protocol import RedisAi
 from aibench_fast.protocols.registry import PROTOCOLS
-from aibench_fast.protocols.tls import TlsSettings
 from aibench_fast.studies.servers import check_protocol
 
 DEFAULT_HOST, DEFAULT_PORT = "localhost", 6379

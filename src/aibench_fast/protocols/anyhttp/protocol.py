@@ -12,7 +12,7 @@ from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
 
 if TYPE_CHECKING:
-    from aibench_fast.protocols.servers import FoundServers
+    from aibench_fast.protocols.session import FoundServers
 
 
 class AnyHttp(ServerProtocol):

@@ -12,9 +12,9 @@ from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.openinference.client import REPLY_TIMEOUT_S
 from aibench_fast.protocols.openinference.http.client import HttpClient, judged
 from aibench_fast.protocols.openinference.http.exchange import Reply, end_of_head, open_head
-from aibench_fast.protocols.servers import FoundServers
 from aibench_fast.protocols.session import (
     AskedKind,
+    FoundServers,
     Output,
     Plan,
     ServerRecord,

@@ -13,7 +13,7 @@ from aibench_fast.protocols.protocol import DrawnPrompts, KindSpec
 from aibench_fast.units import bounds
 
 if TYPE_CHECKING:
-    from aibench_fast.protocols.servers import FoundServers
+    from aibench_fast.protocols.session import FoundServers
 
 
 class OpenAi(AnyHttp):

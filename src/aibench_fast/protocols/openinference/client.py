@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, Protocol, Self
 from aibench_fast.coretypes import Endpoint, GrpcPlan, HttpPlan, OipOutput
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.oiptensors import TensorMetadata
 from aibench_fast.protocols.session import AskedKind
+from aibench_fast.protocols.settings import Encoding
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 90.0

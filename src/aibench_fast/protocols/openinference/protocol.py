@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import HttpAddress, grpc_address, http_address, url_parts
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.settings import (
     GrpcSettings,
     HttpSettings,
@@ -16,10 +15,11 @@ from aibench_fast.protocols.openinference.settings import (
     metrics_address,
 )
 from aibench_fast.protocols.protocol import InputSpec, KindSpec, ServerProtocol
+from aibench_fast.protocols.settings import Encoding
 
 if TYPE_CHECKING:
     from aibench_fast.protocols.openinference.client import Connect
-    from aibench_fast.protocols.servers import FoundServers
+    from aibench_fast.protocols.session import FoundServers
     from aibench_fast.protocols.statistics import ServerReading
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
-from aibench_fast.protocols.address import GrpcAddress, HttpAddress
-from aibench_fast.protocols.tls import TlsSettings
+from aibench_fast.protocols.address import GrpcAddress, HttpAddress, TlsSettings
 
 PROBE_TIMEOUT_S = 2.0
 SHOWN_CHARACTERS = 100

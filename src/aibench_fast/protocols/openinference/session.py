@@ -8,7 +8,6 @@ from functools import cache, partial
 from aibench_fast.coretypes import GrpcPlan, HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import (
     REPLY_TIMEOUT_S,
     Client,
@@ -18,11 +17,17 @@ from aibench_fast.protocols.openinference.client import (
 )
 from aibench_fast.protocols.openinference.model import ModelMetadata, ask_model
 from aibench_fast.protocols.openinference.settings import OpenInferenceSettings, SharedMemory
-from aibench_fast.protocols.openinference.sharedtensors import SharedOutputs, SharedTensors
+from aibench_fast.protocols.openinference.sharedmemory import Region, SharedOutputs, SharedTensors
 from aibench_fast.protocols.openinference.statistics import extensions_of, readers
-from aibench_fast.protocols.servers import FoundServers
-from aibench_fast.protocols.session import HURRY_S, Output, ServerRecord, Session, Workload
-from aibench_fast.protocols.sharedmemory import Region
+from aibench_fast.protocols.session import (
+    HURRY_S,
+    FoundServers,
+    Output,
+    ServerRecord,
+    Session,
+    Workload,
+)
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
 from aibench_fast.results.result import ServerFacts
 

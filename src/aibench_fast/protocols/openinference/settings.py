@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from aibench_fast.protocols.address import HttpAddress, http_address
-from aibench_fast.protocols.encoding import Encoding
-from aibench_fast.protocols.settings import ServerSettings
+from aibench_fast.protocols.settings import Encoding, ServerSettings
 
 
 class SharedMemory(StrEnum):

@@ -14,10 +14,9 @@ from typing import Any, TypeVar
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
-from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.address import ServerAddress, TlsSettings
 from aibench_fast.protocols.redisai.commands import Command, Dialect, encode
 from aibench_fast.protocols.redisai.replies import BrokenReply, Refusal, ReplyReader, shown_reply
-from aibench_fast.protocols.tls import TlsSettings
 
 Reply = TypeVar("Reply")
 

@@ -13,7 +13,7 @@ from aibench_fast.protocols.settings import MAX_COUNT, check_within
 from aibench_fast.tensortype import REDISAI_DTYPES
 
 if TYPE_CHECKING:
-    from aibench_fast.protocols.servers import FoundServers
+    from aibench_fast.protocols.session import FoundServers
     from aibench_fast.protocols.statistics import ServerReading
 
 

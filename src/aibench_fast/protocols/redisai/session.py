@@ -17,8 +17,7 @@ from aibench_fast.protocols.redisai.request import STRING_DTYPE, blob_of
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import leave, read_model, visit
-from aibench_fast.protocols.servers import FoundServers
-from aibench_fast.protocols.session import Session, Workload, native_tls
+from aibench_fast.protocols.session import FoundServers, Session, Workload, native_tls
 from aibench_fast.protocols.statistics import Reader, ServerWatch
 
 LISTENS_TIMEOUT_S = 1.0

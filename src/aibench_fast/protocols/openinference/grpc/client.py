@@ -10,7 +10,6 @@ from aibench_fast.coretypes import Endpoint, GrpcReply
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols import handshake
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference import reaching
 from aibench_fast.protocols.openinference.client import (
     A_REGION,
@@ -36,6 +35,7 @@ from aibench_fast.protocols.openinference.grpc.infer import (
 )
 from aibench_fast.protocols.openinference.grpc.wire import Message, decode, encode
 from aibench_fast.protocols.session import native_tls
+from aibench_fast.protocols.settings import Encoding
 
 OK = 0
 _REFUSALS = {

@@ -9,12 +9,12 @@ from aibench_fast._core import JsonTensors
 from aibench_fast.coretypes import HttpPlan
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference import oiptensors
 from aibench_fast.protocols.openinference.client import REQUEST_ID, TRIAL, Places, Wanted
 from aibench_fast.protocols.openinference.http.client import json_of, judged
 from aibench_fast.protocols.openinference.http.exchange import Reply, end_of_head, open_head
 from aibench_fast.protocols.session import AskedInput
+from aibench_fast.protocols.settings import Encoding
 from aibench_fast.tensortype import STRINGS, joined_strings, split_strings
 
 JSON_LENGTH = "Inference-Header-Content-Length"

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from aibench_fast._core import LLHTTP_VERSION
 from aibench_fast.errors import ConfigError, ServerError
-from aibench_fast.protocols.encoding import Encoding
 from aibench_fast.protocols.openinference.client import (
     A_REGION,
     MAX_TRIAL_BYTES,
@@ -26,6 +25,7 @@ from aibench_fast.protocols.openinference.http.infer import (
     plan_of,
 )
 from aibench_fast.protocols.openinference.oiptensors import following_protocol
+from aibench_fast.protocols.settings import Encoding
 
 _REGIONS = "/v2/systemsharedmemory"
 BINARY_EXTENSIONS = ("binary_tensor_data", "binary_data")
