@@ -89,20 +89,19 @@ class Survey:
 
 
 def survey(
-    photographs: Iterable[Photograph],
+    batches: Generator[list[Seen], None, None],
     *,
     is_skipping: bool,
     wanted: int | None,
-    look_at: Callable[[Iterator[list[Photograph]]], Generator[list[Seen], None, None]],
     on_progress: Callable[[int], None],
 ) -> Survey:
     """Survey photographs in order until `wanted` are usable; None: all of them.
 
-    `look_at` maps `look` over batches. ConfigError at the first file that is not a photograph,
-    unless those are skipped.
+    `batches` is what `look` returns for each of `batched`. ConfigError at the first file that is
+    not a photograph, unless those are skipped.
     """
     found, digest = Survey(), hashlib.sha256()
-    with closing(look_at(_batches(photographs))) as looked:
+    with closing(batches) as looked:
         for seen in chain.from_iterable(looked):
             found.widths.append(seen.width)
             found.heights.append(seen.height)
@@ -120,7 +119,8 @@ def survey(
     return found
 
 
-def _batches(photographs: Iterable[Photograph]) -> Iterator[list[Photograph]]:
+def batched(photographs: Iterable[Photograph]) -> Iterator[list[Photograph]]:
+    """Yield the photographs, BATCH at a time."""
     waiting = iter(photographs)
     while batch := list(islice(waiting, BATCH)):
         yield batch

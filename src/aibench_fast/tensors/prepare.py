@@ -7,8 +7,9 @@ names, whatever the number of cores.
 
 import codecs
 import csv
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,8 +25,6 @@ from aibench_fast.tensors.loading import Skipped, load_all, usual_threads
 from aibench_fast.tensors.photographs import SAMPLE, open_input
 from aibench_fast.tensors.tensorfile import Layout, Tensor, ValueRange
 
-CropWriter = Callable[[str, Crop, int, int], None]
-"""Records a photograph's name, a crop, and the scaled width and height."""
 OnError = Literal["fail", "skip"]
 
 SAMPLE_RE_USE_FACTOR = 20
@@ -93,58 +92,48 @@ def prepare(
     the output's name had before then stays.
     """
     tensorfile.check_place(config.output)
-    with open_input(config.input) as found, ExitStack() as outputs:
+    with open_input(config.input) as found:
         photographs = list(found)
-        factor = crops_per_photograph(config, len(photographs))
-        total = count_tensors(config, len(photographs))
-
-        crops_file = config.crops_file and outputs.enter_context(crops_writer(config.crops_file))
-        append = outputs.enter_context(
-            tensorfile.create(config.output, total * tensortype.image_bytes(config.crop))
-        )
-        generator = np.random.RandomState(config.random_seed)
+        factor, total = planned(config, len(photographs))
         skipped: list[Skipped] = []
-        done = used = 0
+        may_skip = config.on_error == "skip"
         pictures = load_all(
-            photographs,
-            config.size,
-            usual_threads(),
-            skipped if config.on_error == "skip" else None,
+            photographs, config.size, usual_threads(), skipped if may_skip else None
         )
-        for photograph, picture in outputs.enter_context(closing(pictures)):
-            used += 1
-            height, width, _ = picture.shape
-            for _ in range(min(factor, total - done)):
-                crop = images.draw_crop(generator, width, height, config.crop)
-                append(cut(picture, crop, config))
-                if crops_file:
-                    crops_file(photograph.name, crop, width, height)
-                done += 1
-                on_progress(done, total)
-            if done == total:
-                break
-        check_outcome(config, done, skipped)
+        done = used = 0
+        with (
+            drawing(config) as draw,
+            tensorfile.create(config.output, total * tensortype.image_bytes(config.crop)) as append,
+            closing(pictures),
+        ):
+            for photograph, picture in pictures:
+                used += 1
+                height, width, _ = picture.shape
+                for _ in range(min(factor, total - done)):
+                    append(cut(picture, draw(photograph.name, width, height), config))
+                    done += 1
+                    on_progress(done, total)
+                if done == total:
+                    break
+            check_outcome(config, done, skipped)
         return Prepared(done, used, tuple(skipped))
 
 
-def crops_per_photograph(config: PrepareConfig, photographs: int) -> int:
-    """Return the number of crops of each of `photographs` photographs."""
-    if config.re_use_factor:
-        return config.re_use_factor
+def planned(config: PrepareConfig, photographs: int) -> tuple[int, int]:
+    """Return the number of crops of each of `photographs`, and of tensors if all are usable.
+
+    ConfigError if `limit` is larger.
+    """
     usual = SAMPLE_RE_USE_FACTOR if config.input == SAMPLE else 1
-    return -(-config.limit // photographs) if config.limit else usual
-
-
-def count_tensors(config: PrepareConfig, photographs: int) -> int:
-    """Return the number of tensors if all are usable; ConfigError if `limit` is larger."""
-    factor = crops_per_photograph(config, photographs)
+    needed = -(-config.limit // photographs) if config.limit else usual
+    factor = config.re_use_factor or needed
     total = photographs * factor
     if config.limit is not None and config.limit > total:
         raise ConfigError(
             f"--limit {config.limit}: {photographs} photographs with --re-use-factor {factor} make "
             f"{total} tensors; raise the factor or leave it out"
         )
-    return config.limit or total
+    return factor, config.limit or total
 
 
 def check_outcome(config: PrepareConfig, done: int, skipped: list[Skipped]) -> None:
@@ -167,14 +156,21 @@ def cut(picture: Picture, crop: Crop, config: PrepareConfig) -> Tensor:
 
 
 @contextmanager
-def crops_writer(path: Path) -> Iterator[CropWriter]:
-    """Open a CSV file for the position of each crop."""
-    with replacing(path) as file:
+def drawing(config: PrepareConfig) -> Iterator[Callable[[str, int, int], Crop]]:
+    """Yield a function that draws the next crop, and writes its position to `crops_file`.
+
+    It takes a photograph's name, and its scaled width and height.
+    """
+    generator = np.random.RandomState(config.random_seed)
+    path = config.crops_file
+    with replacing(path) if path else Path(os.devnull).open("wb") as file:
         # A file name that is not UTF-8 is written as its original bytes.
         rows = csv.writer(codecs.getwriter("utf-8")(file, "surrogateescape"), lineterminator="\n")
         rows.writerow(("name", "x", "y", "scaled_width", "scaled_height"))
 
-        def write(name: str, crop: Crop, width: int, height: int) -> None:
+        def draw(name: str, width: int, height: int) -> Crop:
+            crop = images.draw_crop(generator, width, height, config.crop)
             rows.writerow((name, crop.x, crop.y, width, height))
+            return crop
 
-        yield write
+        yield draw

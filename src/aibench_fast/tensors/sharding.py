@@ -8,56 +8,36 @@ continues a stopped one, checked by the recipe beside the shards.
 import dataclasses
 import json
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import NamedTuple, TypeVar
 
 from aibench_fast import tensortype
 from aibench_fast.cluster import DaskCluster
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_writable, write_text
-from aibench_fast.tensors import images, tensorfile
-from aibench_fast.tensors.loading import Survey, load_all, look, survey, usual_threads
-from aibench_fast.tensors.photographs import (
-    Photograph,
-    Photographs,
-    find,
-    local_input,
-    open_input,
-)
+from aibench_fast.tensors import tensorfile
+from aibench_fast.tensors.images import Crop
+from aibench_fast.tensors.loading import Survey, batched, load_all, look, survey, usual_threads
+from aibench_fast.tensors.photographs import Photograph, find, local_input, open_input
 from aibench_fast.tensors.prepare import (
-    CropWriter,
     PrepareConfig,
     Prepared,
     check_outcome,
-    count_tensors,
-    crops_per_photograph,
-    crops_writer,
     cut,
-)
-from aibench_fast.tensors.tensorfile import (
-    MAX_SHARDS,
-    check_place,
-    find_shards,
-    read_recipe,
-    recipe_path,
-    shard_bounds,
-    shard_path,
+    drawing,
+    planned,
 )
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 Progress = Callable[[str, int, int], None]
 """Called with the name of the step, the items done and their total."""
-_Measured = tuple[Photograph, tuple[int, int]]
-"""A photograph, and its scaled width and height from the survey."""
 
 
 @dataclass(frozen=True)
@@ -73,46 +53,45 @@ class Sharding:
         count = self.count
         if self.most_bytes:
             count = -(-tensor_count // max(1, self.most_bytes // tensor_bytes))
-        if not 1 <= count <= min(tensor_count, MAX_SHARDS):
+        if not 1 <= count <= min(tensor_count, tensorfile.MAX_SHARDS):
             raise ConfigError(
                 f"--shards: {count:,} shards of {tensor_count:,} tensors; each has at least one, "
-                f"and there are {MAX_SHARDS:,} at most"
+                f"and there are {tensorfile.MAX_SHARDS:,} at most"
             )
         return count
 
 
+class Cut(NamedTuple):
+    """A tensor to make."""
+
+    photograph: Photograph
+    size: tuple[int, int]
+    """Its scaled width and height from the survey."""
+    crop: Crop
+
+
 @dataclass(frozen=True)
-class ShardTask:
-    """The inputs of one shard."""
+class Shard:
+    """A shard to make."""
 
     path: Path
-    tensor_count: int
-    photographs: list[_Measured]
-    first_crops: int
-    """Tensors of the first photograph; each of the others gives all of its crops."""
-    generator_state: Any
-    """State of the generator of crops at the begin of the shard."""
+    cuts: list[Cut]
 
 
-def make_shard(task: ShardTask, *, config: PrepareConfig, factor: int, threads: int) -> None:
+def make_shard(shard: Shard, *, config: PrepareConfig, threads: int) -> None:
     """Write a shard. ConfigError if a photograph changed since the survey."""
-    generator = np.random.RandomState()
-    generator.set_state(task.generator_state)
-    room_bytes = task.tensor_count * tensortype.image_bytes(config.crop)
-    left, crops = task.tensor_count, task.first_crops
-    photographs, sizes = zip(*task.photographs, strict=True)
+    by_photograph: dict[Photograph, list[Cut]] = {}
+    for one in shard.cuts:
+        by_photograph.setdefault(one.photograph, []).append(one)
     with (
-        tensorfile.create(task.path, room_bytes) as append,
-        closing(load_all(photographs, config.size, threads, None)) as pictures,
+        tensorfile.create(shard.path, _bytes_of(len(shard.cuts), config)) as append,
+        closing(load_all(by_photograph, config.size, threads, None)) as pictures,
     ):
-        for (photograph, picture), size in zip(pictures, sizes, strict=True):
-            height, width, _ = picture.shape
-            if (width, height) != size:
-                raise ConfigError(f"{photograph.name}: was changed while tensors were made")
-            for _ in range(min(crops, left)):
-                crop = images.draw_crop(generator, width, height, config.crop)
+        for photograph, picture in pictures:
+            for _, size, crop in by_photograph[photograph]:
+                if picture.shape[1::-1] != size:
+                    raise ConfigError(f"{photograph.name}: was changed while tensors were made")
                 append(cut(picture, crop, config))
-            left, crops = max(0, left - crops), factor
 
 
 def prepare_shards(
@@ -136,102 +115,57 @@ def prepare_shards(
     is_skipping = config.on_error == "skip"
     with open_input(config.input) as photographs:
         listed = sum(1 for _ in photographs)
-        expected = count_tensors(config, listed)
+        factor, expected = planned(config, listed)
         shard_count = sharding.shards(expected, tensortype.image_bytes(config.crop))
-        check_place(config.output, shard_count)
+        tensorfile.check_place(config.output, shard_count)
         check_writable(config.output)
         if cluster is not None:
             _check_shared(cluster, config)
 
-        factor = crops_per_photograph(config, listed)
+        look_at = partial(look, size=config.size, is_thorough=is_skipping, threads=threads)
         seen = survey(
-            photographs,
+            map_items(look_at, batched(photographs)),
             wanted=-(-config.limit // factor) if config.limit else None,
             is_skipping=is_skipping,
-            look_at=partial(
-                map_items,
-                partial(look, size=config.size, is_thorough=is_skipping, threads=threads),
-            ),
             on_progress=lambda done: on_progress("photographs", done, listed),
         )
         tensor_count = min(expected, seen.usable * factor)
         check_outcome(config, tensor_count, seen.skipped)
-        plan = _Plan(config, factor, shard_bounds(tensor_count, shard_count), seen)
-        _settle_recipe(plan)
+        _settle_recipe(config, factor, tensor_count, shard_count, seen)
 
-        wanted = plan.missing()
-        on_progress("shards", shard_count - len(wanted), shard_count)
-        with ExitStack() as opened:
-            file = config.crops_file
-            write_crop = opened.enter_context(crops_writer(file)) if file else lambda *_: None
-            made = map_items(
-                partial(make_shard, config=config, factor=factor, threads=threads),
-                plan.tasks(photographs, wanted, write_crop),
+        counts = {
+            tensorfile.shard_path(config.output, number, shard_count): count
+            for number, count in enumerate(tensorfile.shard_sizes(tensor_count, shard_count), 1)
+        }
+        there = {one for one in counts if _has_size(one, _bytes_of(counts[one], config))}
+        on_progress("shards", len(there), shard_count)
+        sizes = zip(seen.widths, seen.heights, strict=True)
+        with drawing(config) as draw:
+            cuts = (
+                Cut(photograph, size, draw(photograph.name, *size))
+                for photograph, size in zip(photographs, sizes, strict=False)
+                for _ in range(factor if all(size) else 0)
             )
-            first_made = shard_count - len(wanted) + 1
-            for done, _ in enumerate(opened.enter_context(closing(made)), first_made):
-                on_progress("shards", done, shard_count)
+            made = map_items(
+                partial(make_shard, config=config, threads=threads),
+                _missing(config, counts, there, cuts),
+            )
+            with closing(made):
+                for done, _ in enumerate(made, len(there) + 1):
+                    on_progress("shards", done, shard_count)
         return Prepared(tensor_count, -(-tensor_count // factor), tuple(seen.skipped))
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The tensors of each shard, and the photographs they are cut from."""
-
-    config: PrepareConfig
-    factor: int
-    """Crops per photograph."""
-    bounds: list[int]
-    """The index of the first tensor of each shard, and of the end of the last one."""
-    seen: Survey
-
-    @property
-    def shard_count(self) -> int:
-        return len(self.bounds) - 1
-
-    def path(self, number: int) -> Path:
-        """Return the file of a shard; they count from 1."""
-        return shard_path(self.config.output, number, self.shard_count)
-
-    def missing(self) -> set[int]:
-        """Return the shards that are missing or have the wrong length."""
-        one_bytes = tensortype.image_bytes(self.config.crop)
-        return {
-            number
-            for number, (begin, end) in enumerate(pairwise(self.bounds), 1)
-            if not _has_size(self.path(number), (end - begin) * one_bytes)
-        }
-
-    def tasks(
-        self, photographs: Photographs, wanted: set[int], write_crop: CropWriter
-    ) -> Iterator[ShardTask]:
-        """Yield the tasks of the wanted shards; draws all crops in order."""
-        generator = np.random.RandomState(self.config.random_seed)
-        usable = self._usable(photographs)
-        held: list[_Measured] = []
-        for number, (begin, end) in enumerate(pairwise(self.bounds), 1):
-            state = generator.get_state()
-            first, behind = begin // self.factor, -(-end // self.factor)
-            held = held[-1:] if begin % self.factor else []  # the shard before has its first crops
-            held += islice(usable, behind - first - len(held))
-            if len(held) < behind - first:
-                raise ConfigError(f"--input {self.config.input}: files went while it was read")
-            for tensor in range(begin, end):
-                photograph, (width, height) = held[tensor // self.factor - first]
-                crop = images.draw_crop(generator, width, height, self.config.crop)
-                write_crop(photograph.name, crop, width, height)
-            if number in wanted:
-                yield ShardTask(
-                    path=self.path(number),
-                    tensor_count=end - begin,
-                    photographs=held,
-                    first_crops=self.factor - begin % self.factor,
-                    generator_state=state,
-                )
-
-    def _usable(self, photographs: Photographs) -> Iterator[_Measured]:
-        sizes = zip(self.seen.widths, self.seen.heights, strict=True)
-        return (one for one in zip(photographs, sizes, strict=False) if one[1][0] > 0)
+def _missing(
+    config: PrepareConfig, counts: Mapping[Path, int], there: set[Path], cuts: Iterator[Cut]
+) -> Iterator[Shard]:
+    """Yield the shards that are not there; the cuts of all of them are in order."""
+    for path, count in counts.items():
+        found = list(islice(cuts, count))
+        if len(found) < count:
+            raise ConfigError(f"--input {config.input}: files went while it was read")
+        if path not in there:
+            yield Shard(path, found)
 
 
 def _map_here(
@@ -241,33 +175,39 @@ def _map_here(
         yield function(item)
 
 
+def _bytes_of(tensor_count: int, config: PrepareConfig) -> int:
+    return tensor_count * tensortype.image_bytes(config.crop)
+
+
 def _has_size(path: Path, size_bytes: int) -> bool:
     return path.exists() and path.stat().st_size == size_bytes
 
 
-def _settle_recipe(plan: _Plan) -> None:
+def _settle_recipe(
+    config: PrepareConfig, factor: int, tensor_count: int, shard_count: int, seen: Survey
+) -> None:
     """Write the recipe; ConfigError if there are shards of another recipe."""
-    path = recipe_path(plan.config.output, plan.shard_count)
+    path = tensorfile.recipe_path(config.output, shard_count)
     recipe = {
         "Package": version("aibench-fast"),
-        "RandomSeed": plan.config.random_seed,
-        "ReUseFactor": plan.factor,
-        "Size": plan.config.size,
-        "Crop": plan.config.crop,
-        "Layout": plan.config.layout,
-        "Scale": plan.config.scale,
-        "Tensors": plan.bounds[-1],
-        "Bytes": plan.bounds[-1] * tensortype.image_bytes(plan.config.crop),
-        "Photographs": plan.seen.usable,
-        "PhotographsSha256": plan.seen.digest,
+        "RandomSeed": config.random_seed,
+        "ReUseFactor": factor,
+        "Size": config.size,
+        "Crop": config.crop,
+        "Layout": config.layout,
+        "Scale": config.scale,
+        "Tensors": tensor_count,
+        "Bytes": _bytes_of(tensor_count, config),
+        "Photographs": seen.usable,
+        "PhotographsSha256": seen.digest,
     }
-    if not find_shards(plan.config.output):
+    if not tensorfile.find_shards(config.output):
         write_text(path, json.dumps(recipe, indent=2) + "\n")
         return
-    known = read_recipe(path)
+    known = tensorfile.read_recipe(path)
     if not known:
         raise ConfigError(
-            f"--output {plan.config.output}: there are shards, but no {path.name} that says how "
+            f"--output {config.output}: there are shards, but no {path.name} that says how "
             "they were made; remove them, or name another"
         )
     if known != recipe:
@@ -277,7 +217,7 @@ def _settle_recipe(plan: _Plan) -> None:
             if known.get(key) != value
         ]
         raise ConfigError(
-            f"--output {plan.config.output}: there are shards of another recipe: "
+            f"--output {config.output}: there are shards of another recipe: "
             f"{'; '.join(differing)}; remove them, or name another"
         )
 

@@ -145,10 +145,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def shard_bounds(tensor_count: int, shard_count: int) -> list[int]:
-    """Return the index of the first tensor of each shard, and of the end of the last one."""
+def shard_sizes(tensor_count: int, shard_count: int) -> list[int]:
+    """Return the number of tensors of each shard."""
     size, larger = divmod(tensor_count, shard_count)
-    return [number * size + min(number, larger) for number in range(shard_count + 1)]
+    return [size + (number < larger) for number in range(shard_count)]
 
 
 def files_of(whole: Path) -> list[Path]:
