@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.results.compare import compare
-from aibench_fast.results.files import Cell, RunRecord, read_record
+from aibench_fast.results.files import read_record
+from aibench_fast.results.record import Cell, RunRecord
 from aibench_fast.server import EmbeddedServer
 
 TRIALS = 20

@@ -12,8 +12,9 @@ from aibench_fast._core import Histogram
 from aibench_fast.results.clientside import ClientCheck, Verdict
 from aibench_fast.results.fields import declared_fields, hints
 from aibench_fast.results.figures import Failure
+from aibench_fast.results.groups import RequestCounts, ServerFacts
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Interval, RequestCounts, Result, ServerFacts
+from aibench_fast.results.result import Interval, Result
 
 START_UNIX_MS = 1_596_741_778_490
 EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")

@@ -37,7 +37,8 @@ from aibench_fast.protocols.openinference.grpc.infer import header_fields
 from aibench_fast.protocols.openinference.http.exchange import Reply
 from aibench_fast.protocols.openinference.http.infer import JSON_LENGTH, plan_of
 from aibench_fast.protocols.session import AskedKind
-from aibench_fast.results.files import read_details, read_record
+from aibench_fast.results.details import read_details
+from aibench_fast.results.files import read_record
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.studies.thresholds import parse_expectation
 from aibench_fast.tensors.images import PixelBudget, load_scaled, to_tensor

@@ -21,9 +21,9 @@ from aibench_fast.report import text
 from aibench_fast.results.clientside import ClientCheck, Verdict
 from aibench_fast.results.figures import Failure
 from aibench_fast.results.forms import LIVE_QUANTILES
+from aibench_fast.results.groups import Outage, RequestCounts
 from aibench_fast.results.histogram import HIGHEST_US, LatencyHistogram
 from aibench_fast.results.journal import Journal, journal_of, recover
-from aibench_fast.results.result import Outage, RequestCounts
 
 WHOLE = RunConfig(file=None, shape=(16,), workers=9)
 latencies_us = st.lists(st.integers(1, HIGHEST_US), max_size=40)

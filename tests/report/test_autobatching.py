@@ -7,7 +7,7 @@ import pytest
 from commandline import Cli
 from resultfiles import go_document, our_result, result_name, write
 
-from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.groups import ServerFacts
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 HTTP = {"server": {"facts": ServerFacts("triton", "2.60.0", "http://localhost:8000")}}

@@ -12,7 +12,7 @@ from commandline import Cli
 from resultfiles import go_document, our_result, result_name, write
 
 from aibench_fast.results.compare import HISTOGRAM_SHARE, ratio_interval
-from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.groups import ServerFacts
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

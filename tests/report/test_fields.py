@@ -21,15 +21,8 @@ from aibench_fast.results.figures import (
     ServerFigures,
     StepFigures,
 )
-from aibench_fast.results.result import (
-    FORMAT_VERSION,
-    Checked,
-    Connections,
-    Interval,
-    Outage,
-    RequestCounts,
-    Warned,
-)
+from aibench_fast.results.groups import Connections, Outage, RequestCounts
+from aibench_fast.results.result import FORMAT_VERSION, Checked, Interval, Warned
 from tools.result_fields import SCHEMA_FILE, TABLE_FILE, schema, table
 
 ROOT = Path(__file__).parents[2]

@@ -17,8 +17,9 @@ from resultfiles import changed, our_result
 from aibench_fast.errors import ConfigError
 from aibench_fast.results import journal as journals
 from aibench_fast.results.figures import Failure, KindFigures, StepFigures
+from aibench_fast.results.groups import Outage
 from aibench_fast.results.journal import Journal, recover
-from aibench_fast.results.result import Outage, Result
+from aibench_fast.results.result import Result
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from commandline import Cli
 from resultfiles import go_document, our_result, result_name, write
 
 from aibench_fast import compare, read_results
-from aibench_fast.results.files import read_details, read_record
+from aibench_fast.results.details import read_details
+from aibench_fast.results.files import read_record
 from aibench_fast.results.index import MIN_FILES, NAME
 
 LACKING = {

@@ -12,7 +12,7 @@ from reportfolders import searched, sweep
 from resultfiles import our_result, write
 
 from aibench_fast.report.content import MAX_PERIODS, _thinned
-from aibench_fast.results.files import TimelinePoint
+from aibench_fast.results.details import TimelinePoint
 
 
 @pytest.mark.parametrize(

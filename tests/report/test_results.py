@@ -17,9 +17,11 @@ from smallruns import against
 from aibench_fast.errors import ConfigError
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.report.content import facts
+from aibench_fast.results.details import read_details
 from aibench_fast.results.figures import KindFigures
-from aibench_fast.results.files import Cell, read_details, read_record
+from aibench_fast.results.files import read_record
 from aibench_fast.results.folder import load
+from aibench_fast.results.record import Cell
 from aibench_fast.server import EmbeddedServer
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -10,9 +10,10 @@ from commandline import Cli
 from resultfiles import our_result, result_name
 
 from aibench_fast.results.cells import by_server, setting_of
-from aibench_fast.results.files import Cell
 from aibench_fast.results.folder import read_results
-from aibench_fast.results.result import Result, ServerFacts
+from aibench_fast.results.groups import ServerFacts
+from aibench_fast.results.record import Cell
+from aibench_fast.results.result import Result
 from aibench_fast.results.runfigures import FIGURES
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -19,8 +19,8 @@ from aibench_fast.report.content import gather
 from aibench_fast.report.text import format_repeats, format_summary, live_line
 from aibench_fast.results.figures import KindFigures
 from aibench_fast.results.folder import load
+from aibench_fast.results.groups import ServerFacts
 from aibench_fast.results.repeats import Repeats
-from aibench_fast.results.result import ServerFacts
 from aibench_fast.results.search import Search, SearchStep
 from aibench_fast.results.stream import StreamFigures, Times
 from aibench_fast.results.streamnames import FROM_DUE, RATES, TIMES

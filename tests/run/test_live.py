@@ -17,7 +17,7 @@ from aibench_fast.load.readings import failures_by_kind
 from aibench_fast.report.live import LiveView, histogram_rows, sparkline
 from aibench_fast.results.events import Reading, StreamReading
 from aibench_fast.results.figures import Failure
-from aibench_fast.results.result import Outage
+from aibench_fast.results.groups import Outage
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -16,8 +16,8 @@ from smallruns import Heard
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.report.content import gather
 from aibench_fast.report.text import format_summary
+from aibench_fast.results.details import read_details
 from aibench_fast.results.events import Waiting
-from aibench_fast.results.files import read_details
 from aibench_fast.results.folder import load
 
 against = partial(smallruns.against, workers=2)

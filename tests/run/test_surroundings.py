@@ -28,7 +28,7 @@ from aibench_fast.load.surroundings import (
 )
 from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.session import ServerRecord
-from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.groups import ServerFacts
 
 LISTEN_TCP = """
 import socket, sys, time

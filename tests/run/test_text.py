@@ -16,8 +16,9 @@ from aibench_fast.results.figures import (
     ServerFigures,
     StepFigures,
 )
+from aibench_fast.results.groups import RequestCounts, ServerFacts
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Interval, RequestCounts, Result, ServerFacts, Warned
+from aibench_fast.results.result import Interval, Result, Warned
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EMBEDDED = ServerFacts("aibench-fast embedded server", "0.1.0 on valkey 9.1.2", "localhost:6379")

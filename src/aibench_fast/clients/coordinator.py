@@ -22,7 +22,8 @@ from aibench_fast.load.config import RunConfig
 from aibench_fast.load.readings import unix_ms
 from aibench_fast.load.resolve import resolve
 from aibench_fast.results.events import BurnInComplete, Observer, SoFar, Started
-from aibench_fast.results.result import Result, ServerFacts
+from aibench_fast.results.groups import ServerFacts
+from aibench_fast.results.result import Result
 
 LOOK_S = 0.5
 READY_S = 120.0

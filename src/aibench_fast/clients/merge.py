@@ -13,7 +13,8 @@ from aibench_fast.load.doubts import KINDS_OF_FIGURES, doubts_of_figures
 from aibench_fast.results.fieldjson import from_json, to_json
 from aibench_fast.results.fields import figure, merged
 from aibench_fast.results.figures import ClientFigures, Figures
-from aibench_fast.results.result import Interval, Outage, Result, Warned
+from aibench_fast.results.groups import Outage
+from aibench_fast.results.result import Interval, Result, Warned
 
 MS_PER_S = 1000
 MAX_UNEVEN = 0.1

@@ -25,18 +25,17 @@ from aibench_fast.protocols.session import ServerRecord
 from aibench_fast.protocols.statistics import ServerStatistics
 from aibench_fast.results.clientside import ClientSide
 from aibench_fast.results.figures import Figures, KindFigures, ServerFigures, StepFigures
-from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import (
+from aibench_fast.results.groups import (
     Connections,
     Counts,
     RequestCounts,
-    Result,
     Schedule,
     ServerSide,
     Setup,
     Streamed,
-    Warned,
 )
+from aibench_fast.results.histogram import LatencyHistogram
+from aibench_fast.results.result import Result, Warned
 from aibench_fast.results.stream import Tokens
 
 MS_PER_S = 1000

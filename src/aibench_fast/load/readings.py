@@ -14,8 +14,8 @@ from aibench_fast.protocols.statistics import StatisticsWatch
 from aibench_fast.results.events import Observer
 from aibench_fast.results.fields import native_names
 from aibench_fast.results.figures import Failure
+from aibench_fast.results.groups import Outage
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Outage
 
 NS_PER_S = 1e9
 NS_PER_MS = 1_000_000

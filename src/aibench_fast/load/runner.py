@@ -30,7 +30,8 @@ from aibench_fast.protocols.serverprocess import ProcessReader
 from aibench_fast.protocols.session import HURRY_S, Servers, Session, Workload
 from aibench_fast.protocols.statistics import LAST_READING_S, ServerStatistics, StatisticsWatch
 from aibench_fast.results.events import Event, Observer, SoFar, Started, ignore
-from aibench_fast.results.result import Interval, Result, ServerFacts
+from aibench_fast.results.groups import ServerFacts
+from aibench_fast.results.result import Interval, Result
 
 NATIVE_WAIT_S = 0.3  # before an agreed start: many clients on a machine take turns to get there
 OTHER_FILES = 100  # what a process has open beside its workers' connections

@@ -24,7 +24,7 @@ from aibench_fast.errors import InternalError, ServerError
 from aibench_fast.protocols.address import TlsSettings
 from aibench_fast.protocols.settings import Encoding
 from aibench_fast.protocols.statistics import Reader, StatisticsWatch, WatchOfSeveral
-from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.groups import ServerFacts
 from aibench_fast.tensortype import STRINGS
 
 _LEAST_PATIENCE_S = 0.01

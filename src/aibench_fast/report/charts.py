@@ -12,7 +12,7 @@ from aibench_fast.report.content import CellSummary, Content
 from aibench_fast.report.searchcharts import search_charts
 from aibench_fast.report.servercharts import server_charts
 from aibench_fast.report.streamcharts import stream_charts
-from aibench_fast.results.files import Cell
+from aibench_fast.results.record import Cell
 from aibench_fast.results.runfigures import P50, P99
 
 HEAT_ROW_HEIGHT = 34

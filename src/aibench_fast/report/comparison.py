@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from aibench_fast.results.compare import CONFIDENCE, Comparison, ComparisonReport
-from aibench_fast.results.files import Cell
 from aibench_fast.results.notation import figure_text
+from aibench_fast.results.record import Cell
 
 _FIGURES = ("a", "b", "runs_a", "runs_b", "ratio", "interval", "p", "corrected_p", "drift")
 

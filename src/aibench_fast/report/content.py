@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.cells import by_cell, median_run, setting_of
-from aibench_fast.results.files import Cell, RunDetails, RunRecord, TimelinePoint, read_details
+from aibench_fast.results.details import Part, RunDetails, TimelinePoint, read_details
 from aibench_fast.results.folder import FoundSearch, Loaded, Skipped
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.parts import Part
+from aibench_fast.results.record import Cell, RunRecord
 from aibench_fast.results.runfigures import Figure, shown_times
 from aibench_fast.results.serverperiods import CpuPeriod, cpu_periods
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from aibench_fast.report.content import Content
 from aibench_fast.results.cells import batching_doubts, mixed
-from aibench_fast.results.files import RunRecord
+from aibench_fast.results.record import RunRecord
 
 MAX_NAMED = 8
 LATE_SHARE = 0.01

@@ -6,8 +6,8 @@ from operator import itemgetter
 from statistics import median
 
 from aibench_fast.report.content import Content, files_at, median_of
-from aibench_fast.results.files import RunRecord
 from aibench_fast.results.folder import FoundSearch
+from aibench_fast.results.record import RunRecord
 from aibench_fast.results.runfigures import P50, P99, figures_of
 from aibench_fast.results.search import UNITS
 

@@ -9,8 +9,8 @@ from aibench_fast.report.content import CellSummary, Content, commands, facts
 from aibench_fast.report.doubts import doubts
 from aibench_fast.report.keyfigures import key_figures
 from aibench_fast.report.plot import Chart
+from aibench_fast.results.details import Part
 from aibench_fast.results.notation import fact_text, figure_text
-from aibench_fast.results.parts import Part
 from aibench_fast.results.runfigures import P50, P95, P99, USE_FIGURES, Figure, figures_of
 
 Row = TypeVar("Row")

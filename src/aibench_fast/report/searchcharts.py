@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from aibench_fast.report import plot
 from aibench_fast.report.content import Content
-from aibench_fast.results.files import RunRecord
 from aibench_fast.results.folder import FoundSearch
 from aibench_fast.results.forms import QUANTILES
+from aibench_fast.results.record import RunRecord
 from aibench_fast.results.runfigures import time_ms
 from aibench_fast.results.search import UNITS
 from aibench_fast.results.streamnames import TIMES

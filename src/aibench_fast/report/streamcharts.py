@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aibench_fast.report import plot
 from aibench_fast.report.content import CellSummary, Content
-from aibench_fast.results.files import Cell
+from aibench_fast.results.record import Cell
 from aibench_fast.results.runfigures import Figure, figures_of
 from aibench_fast.results.streamnames import RATES, TIMES
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.files import Cell, RunRecord
+from aibench_fast.results.record import Cell, RunRecord
 
 Key = TypeVar("Key")
 SERVER_FACTS = ("server", "server version", "request", "ServerConfig", "ModelDigest")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.cells import by_cell
-from aibench_fast.results.files import Cell, RunRecord
 from aibench_fast.results.notebook import ShownInNotebooks
+from aibench_fast.results.record import Cell, RunRecord
 from aibench_fast.results.runfigures import P50, P95, P99, THROUGHPUT, Figure, figures_of
 from aibench_fast.results.significance import Drift, holm, welch_p
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aibench_fast.results.figures import Failure
+from aibench_fast.results.groups import Outage, ServerFacts
 from aibench_fast.results.histogram import LatencyHistogram
-from aibench_fast.results.result import Interval, Outage, Result, ServerFacts
+from aibench_fast.results.result import Interval, Result
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.files import CLOSED_LOOP, RunRecord
 from aibench_fast.results.forms import QUANTILES
+from aibench_fast.results.record import CLOSED_LOOP, RunRecord
 from aibench_fast.results.runfigures import time_ms
 from aibench_fast.results.stream import LENGTHS, stream_histogram
 from aibench_fast.results.stream import QUANTILES as STREAM_QUANTILES

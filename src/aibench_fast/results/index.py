@@ -29,8 +29,9 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
-from aibench_fast.results.files import Cell, RunRecord, SummaryOfResults, read_record
-from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.files import SummaryOfResults, read_record
+from aibench_fast.results.groups import ServerFacts
+from aibench_fast.results.record import Cell, RunRecord
 from aibench_fast.results.search import Search
 from aibench_fast.results.serverperiods import ServerUse
 

@@ -7,7 +7,8 @@ from itertools import accumulate
 from statistics import fmean, median, stdev
 from typing import Any
 
-from aibench_fast.results.files import RunRecord, record_of
+from aibench_fast.results.files import record_of
+from aibench_fast.results.record import RunRecord
 from aibench_fast.results.result import Result
 from aibench_fast.results.runfigures import P50, P95, P99, figures_of
 from aibench_fast.results.significance import trend

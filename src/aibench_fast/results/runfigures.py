@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from aibench_fast.results.files import RunRecord
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import least_count
+from aibench_fast.results.record import RunRecord
 from aibench_fast.results.streamnames import RATES, SHOWN_QUANTILES, TIMES, NamedTimes
 
 MIB = 1 << 20

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 from statistics import NormalDist, fmean, median, variance
 
-from aibench_fast.results.files import RunRecord
+from aibench_fast.results.record import RunRecord
 
 _LEAST_FRACTION = 1e-300
 _PRECISION = 1e-14

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.cells import by_cell, by_server, grouped
-from aibench_fast.results.files import Cell, RunRecord, read_details
+from aibench_fast.results.details import read_details
 from aibench_fast.results.notation import NOT_AVAILABLE
+from aibench_fast.results.record import Cell, RunRecord
 from aibench_fast.results.runfigures import FIGURES, P50, P99, THROUGHPUT, Figure, figures_of
 
 RULE = "-------------------"

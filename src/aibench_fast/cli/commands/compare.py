@@ -18,7 +18,7 @@ from aibench_fast.results.compare import (
     ComparisonVerdict,
     compare,
 )
-from aibench_fast.results.files import RunRecord
+from aibench_fast.results.record import RunRecord
 
 EXIT_WORSE = 1
 PERCENT = 100

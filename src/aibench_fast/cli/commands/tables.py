@@ -7,7 +7,8 @@ from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.options.resultfiles import add_prefix, load_results, note_mixed
 from aibench_fast.errors import ConfigError
 from aibench_fast.results import tables
-from aibench_fast.results.files import read_details, read_record
+from aibench_fast.results.details import read_details
+from aibench_fast.results.files import read_record
 from aibench_fast.results.serverperiods import cpu_periods, format_cpu
 from aibench_fast.results.tables import Stat
 

@@ -22,7 +22,7 @@ from aibench_fast.protocols.session import (
     Workload,
 )
 from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
-from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.groups import ServerFacts
 from aibench_fast.tensortype import STRINGS, split_strings
 
 MAX_TRIAL_BYTES = 512 << 20

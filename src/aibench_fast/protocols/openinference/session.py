@@ -29,7 +29,7 @@ from aibench_fast.protocols.session import (
 )
 from aibench_fast.protocols.settings import Encoding
 from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
-from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.groups import ServerFacts
 
 _LEAST_PATIENCE_S = 1.0
 """For a server to forget shared memory, also if someone waits for the end: nobody else frees it."""

@@ -37,7 +37,7 @@ from aibench_fast.protocols.redisai.replies import Refusal, Skimmed, shown_reply
 from aibench_fast.protocols.redisai.request import STRING_DTYPE, Request, Tensor, blob_of
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.session import HURRY_S, AskedKind, Output, ServerRecord, Workload
-from aibench_fast.results.result import ServerFacts
+from aibench_fast.results.groups import ServerFacts
 from aibench_fast.tensortype import OPEN_BYTES_MAX, OPEN_TIMES_MAX, STRINGS, canonical, describe
 
 REDISAI_MODULE = "ai"
