@@ -177,6 +177,32 @@ def test_a_grid_says_its_lengths(cli: Cli) -> None:
     assert "--embedded tokens without --prompts" in done.stderr
 
 
+WRONG_FILES = {
+    "--prompts": ('{"prompt": "a"}\n{"prompt": 1}', 'line 2: {"prompt": 1} has a prompt that'),
+    "--tokenizer": ("{}", "cannot read --tokenizer"),
+    "--trace": ("{}", "line 1: timestamp and"),
+    "--arrivals-file": ("0.5\nsoon\n", "line 2: 'soon' is not an offset"),
+    "--extra-body": ("[]", "it has to be a JSON object"),
+}
+
+
+@pytest.mark.parametrize("option", WRONG_FILES)
+def test_no_server_is_started_for_a_wrong_file(cli: Cli, tmp_path: Path, option: str) -> None:
+    content, error = WRONG_FILES[option]
+    (tmp_path / "wrong.jsonl").write_text(content)
+    words = ["--embedded", "tokens", option, "wrong.jsonl", "--max-queries", 2]
+    done = cli("run", *words, code=2, errors=1)
+    assert error in done.stderr
+
+
+@pytest.mark.parametrize("study", ["sweep", "search"])
+def test_nor_is_it_for_one_of_a_study(cli: Cli, tmp_path: Path, study: str) -> None:
+    (tmp_path / "wrong.jsonl").write_text("{}")
+    words = ["--embedded", "tokens", "--prompts", "wrong.jsonl", "--max-queries", 2]
+    done = cli(study, *words, *(["--slo", "p50=1s"] if study == "search" else []), code=2, errors=1)
+    assert "line 1: {} has no prompt" in done.stderr
+
+
 WRONG: dict[str, tuple[Sequence[object], str]] = {
     "an option of tokens alone": (["--decode", "1ms"], "--decode without --kind tokens"),
     "an option of another server": (

@@ -11,10 +11,11 @@ from pathlib import Path
 from aibench_fast import _core
 from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.files import reading
+from aibench_fast.load.arrivals import arrivals
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.protocols.session import AskedInput, AskedKind, Output
-from aibench_fast.results.events import Digesting, Drawing, Observer
+from aibench_fast.results.events import Digesting, Drawing, Observer, ignore
 from aibench_fast.tensors import bodies, conversations, prompts, strings, tensorfile
 from aibench_fast.tensors.conversations import Conversations
 from aibench_fast.tensors.digests import digest_of
@@ -155,6 +156,21 @@ def open_sources(config: RunConfig, observe: Observer) -> list[Source]:
     return [dataclasses.replace(source, first=_first(config, source)) for source in sources]
 
 
+def check_files(config: RunConfig) -> None:
+    """ConfigError where a file of the run is wrong, as far as that shows without a server."""
+    config.count_tensors()
+    arrivals(config)
+    config.protocol.check_files()
+    if config.reference_file is not None:
+        tensorfile.size_bytes(config.reference_file)
+    # Of what is drawn one is enough; tensors are whatever their file has.
+    sources = [
+        Source(kind, [_open(one, 1, config.seed, ignore) for one in kind.inputs if one.is_strings])
+        for kind in config.kinds
+    ]
+    _check_prompts(config, sources)
+
+
 def conversations_of(sources: Sequence[Source]) -> Conversations | None:
     """Return the conversations that a run sends; None if it sends none."""
     found = (one for source in sources for one in source.inputs if isinstance(one, Conversations))
@@ -217,9 +233,10 @@ def _check_prompts(config: RunConfig, sources: Sequence[Source]) -> None:
     """ConfigError, with file and line, where a prompt cannot become a request."""
     protocol = config.protocol
     for source in sources:
-        file, found = source.kind.inputs[0].file, source.inputs[0]
+        file = source.kind.inputs[0].file
         if file is None or not source.kind.inputs[0].is_prompts:
             continue
+        found = source.inputs[0]
         for place in range(len(found)):
             (line,) = split_strings(found.read(place, 1))
             try:

@@ -116,6 +116,10 @@ class ServerProtocol(Protocol):
         """ConfigError where a line of prompts cannot become a request."""
         return
 
+    def check_files(self) -> None:
+        """ConfigError where a file of its own settings is wrong."""
+        return
+
     @property
     def drawn(self) -> DrawnPrompts | None:
         """Return which prompts are drawn instead of read from `bodies`, if any."""

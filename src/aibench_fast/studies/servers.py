@@ -101,12 +101,15 @@ def embedded_url(embedded: str | None, protocol: str | None) -> dict[str, str]:
 def started(config: RunConfig, embedded: str | None, observe: StudyObserver) -> Iterator[RunConfig]:
     """Run an embedded server for as long as the block lasts; yield `config` with its address.
 
-    Without `embedded` the config is yielded as it is. ConfigError if the server or its model is not
-    installed, ServerError if it does not start.
+    Without `embedded` the config is yielded as it is. ConfigError if a file of the run is wrong, or
+    the server or its model is not installed; ServerError if it does not start.
     """
     if embedded is None:
         yield config
         return
+    from aibench_fast.load.sources import check_files
+
+    check_files(config)
     with ExitStack() as running:
         changes, description = _start(config, embedded, running)
         observe(ServerStarted(description))

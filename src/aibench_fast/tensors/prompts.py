@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError, misread
+from aibench_fast.tensors.readonce import read_once, state_of
 from aibench_fast.tensors.strings import SHOWN_CHARACTERS, WORDS, Strings
 
 if TYPE_CHECKING:
@@ -90,6 +91,11 @@ def _line(text: str, most: int | None) -> bytes:
 def read_tokenizer(path: Path) -> "Tokenizer":
     """Read a tokenizer.json, or the one of a folder; ConfigError."""
     file = path / "tokenizer.json" if path.is_dir() else path
+    return _read_tokenizer(file, state_of([file]))
+
+
+@read_once
+def _read_tokenizer(file: Path, state: object) -> "Tokenizer":
     try:
         from tokenizers import Tokenizer
     except ImportError as error:

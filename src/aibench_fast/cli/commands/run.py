@@ -139,7 +139,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.dask:
         live = {"--live": options.live, "--print-responses": options.sample_responses}
         refuse(live, "with --dask: clients do not report this; leave it out")
-    config.count_tensors()  # what is wrong with the file shows before a server is started
+    config.count_tensors()  # what is wrong with the file shows before a cluster is asked
     expected = expectations(options.expect)
     check_possible(expected, config)
     made: Repeats | None = None

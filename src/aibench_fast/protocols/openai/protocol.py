@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.anyhttp.protocol import AnyHttp, target_of
-from aibench_fast.protocols.openai.request import PATHS, api_of, body_of
+from aibench_fast.protocols.openai.request import PATHS, api_of, body_of, read_extra
 from aibench_fast.protocols.openai.settings import Api, OpenAiSettings
 from aibench_fast.protocols.protocol import DrawnPrompts, KindSpec
 from aibench_fast.units import bounds
@@ -60,6 +60,10 @@ class OpenAi(AnyHttp):
     def check_prompt(self, line: bytes) -> None:
         """ConfigError where a line of prompts cannot become a request."""
         body_of(line, api=self.api, model="", output_tokens=None, extra={})
+
+    def check_files(self) -> None:
+        """ConfigError where the further fields of requests are wrong."""
+        read_extra(self._settings.extra_body)
 
     @property
     def drawn(self) -> DrawnPrompts | None:
