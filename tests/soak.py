@@ -34,11 +34,9 @@ from redisclient import load_into
 
 from aibench_fast import RunConfig, ServerAddress
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.results.significance import MAX_P, trend_p
 from aibench_fast.server import EmbeddedServer
-from aibench_fast.server.triton import Mobilenet, TritonServer
+from aibench_fast.server.triton import TritonServer
 
 ROUND_S = 5.0
 FAULTS_A_ROUND = 12
@@ -199,8 +197,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    mobilenet = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
-    with EmbeddedServer(password=None) as redisai, TritonServer(mobilenet) as triton:
+    with EmbeddedServer(password=None) as redisai, TritonServer("mobilenet") as triton:
         load_into(redisai.address, NULL)
         text, well = report(soak(options.minutes, redisai, triton), options.minutes)
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -16,15 +16,13 @@ import trustme
 
 import vendored_sources
 from aibench_fast.errors import ConfigError, ServerError
-from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.load import Backend, ModelSpec, load_model
-from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.protocols.address import ServerAddress, TlsSettings
 from aibench_fast.protocols.redisai.connection import Connection, info
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.parts import server_program
 from aibench_fast.server.ports import HOST, free_port
-from aibench_fast.server.triton import Mobilenet, TritonServer
+from aibench_fast.server.triton import TritonServer
 from benchmarks.perf import programs
 
 MODEL = "null"
@@ -155,9 +153,8 @@ class Bench:
 
         Unavailable where the package that has it is not installed.
         """
-        model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
         try:
-            return self._ends.enter_context(TritonServer(model))
+            return self._ends.enter_context(TritonServer("mobilenet"))
         except ConfigError as error:
             raise Unavailable(str(error)) from error
 

@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 from echomodels import MODELS, TRITON_MODELS, described, outputs_of
 from serverprocesses import HERE, answers, program, serving
 
-from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.server.ports import free_port
-from aibench_fast.server.triton import Mobilenet, TritonServer, write_code
+from aibench_fast.server.triton import TritonServer, write_code
 
 MESSAGE_BYTES = 64 << 20
 """The largest message of gRPC, of the servers that have an option for it."""
@@ -142,8 +140,7 @@ def _of_triton(datatype: object) -> object:
 @contextmanager
 def triton(folder: Path) -> Iterator[Urls]:
     """Triton while the block lasts."""
-    model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
-    with EchoTriton(model) as server:
+    with EchoTriton("mobilenet") as server:
         yield Urls(server.url, server.grpc_url)
 
 

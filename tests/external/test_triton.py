@@ -19,11 +19,10 @@ from commandline import Cli, command
 from modelservers import port_of_triton
 
 from aibench_fast import RunConfig, ServerError, run
-from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.server import base, ports, triton
 from aibench_fast.server.ports import free_port
-from aibench_fast.server.triton import Mobilenet, TritonServer
+from aibench_fast.server.triton import TritonServer
 
 MODEL = "mobilenet"
 IMAGES = 4
@@ -31,7 +30,7 @@ IMAGES = 4
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[TritonServer]:
-    with TritonServer(Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)) as server:
+    with TritonServer(MODEL) as server:
         yield server
 
 
@@ -157,14 +156,13 @@ def test_serve_tells_where_it_listens_and_ends_in_order() -> None:
 
 
 def test_grpc_has_the_port_after_that_of_http(cli: Cli) -> None:
-    model = Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)
     port = port_of_triton()
-    with TritonServer(model, port) as server:
+    with TritonServer(MODEL, port) as server:
         assert (server.url, server.grpc_url) == (
             f"http://127.0.0.1:{port}", f"grpc://127.0.0.1:{port + 1}",
         )  # fmt: skip
         in_use = rf"port {port + 1} of 127\.0\.0\.1 is in use by another program"
-        with pytest.raises(ServerError, match=in_use), TritonServer(model, port):
+        with pytest.raises(ServerError, match=in_use), TritonServer(MODEL, port):
             pass
     done = cli("serve", "--kind", "triton", "--port", 65535, code=2, errors=1)
     assert "a port is a number from 1 to 65534, as gRPC gets the next one" in done.stderr
@@ -185,8 +183,7 @@ def test_what_is_redisais_alone_is_refused(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_free_port_that_is_taken_meanwhile_is_let_go(taken_port: int) -> None:
-    model = Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)
-    with TritonServer(model) as server:
+    with TritonServer(MODEL) as server:
         assert server.port != taken_port
         result = run(RunConfig(file=None, url=server.url, model="null", max_queries=3))
         assert result.successes == 3
@@ -199,7 +196,7 @@ def test_another_port_that_is_taken_meanwhile_is_let_go(
     take, before = ports.free_port, iter([free_port()] if name == "metrics_port" else [])
     monkeypatch.setattr(triton, "free_port", lambda: next(before, 0) or take())
     monkeypatch.setattr(ports, "free_port", free_port)
-    with TritonServer(Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)) as server:
+    with TritonServer(MODEL) as server:
         assert taken_port not in (server.grpc_port, server.metrics_port)
         assert run(RunConfig(file=None, url=server.grpc_url, model="null", max_queries=3)).successes
         told = urllib.request.urlopen(f"http://{server.host}:{server.metrics_port}/metrics").read()
@@ -222,7 +219,7 @@ def test_one_that_ends_while_it_starts_leaves_nothing_behind(
     monkeypatch.setattr(TritonServer, "_is_ready", never_ready)
     with (
         pytest.raises(ServerError, match="Triton is not ready after"),
-        TritonServer(Mobilenet(MODEL, built_in_model(ModelFormat.PB), INPUT, OUTPUT)),
+        TritonServer(MODEL),
     ):
         pass
     until_s = time.monotonic() + 10
@@ -233,9 +230,7 @@ def test_one_that_ends_while_it_starts_leaves_nothing_behind(
 
 STARTED_IN_A_THREAD = """
 import sys, threading
-from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server.triton import Mobilenet, TritonServer
+from aibench_fast.server.triton import TritonServer
 
 def launched(server):
     print(server.pid, flush=True)
@@ -243,7 +238,7 @@ def launched(server):
 
 if sys.argv[1:]:
     TritonServer._is_ready = launched
-server = TritonServer(Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT))
+server = TritonServer("mobilenet")
 thread = threading.Thread(target=server.__enter__)
 thread.start()
 thread.join()

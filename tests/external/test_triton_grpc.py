@@ -15,9 +15,7 @@ from modelservers import DecoupledTriton
 
 import aibench_fast
 from aibench_fast import Result, RunConfig
-from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server.triton import Mobilenet, TritonServer
+from aibench_fast.server.triton import TritonServer
 from aibench_fast.studies import selfcheck
 
 QUERIES = 60
@@ -25,8 +23,7 @@ QUERIES = 60
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[TritonServer]:
-    model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
-    with DecoupledTriton(model) as server:
+    with DecoupledTriton("mobilenet") as server:
         yield server
 
 

@@ -20,12 +20,10 @@ from modelservers import EchoTriton
 
 from aibench_fast import RunConfig, _core, run
 from aibench_fast.load.kinds import InputTensor, RequestKind
-from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.protocols.openinference.settings import SharedMemory
 from aibench_fast.results.compare import compare
 from aibench_fast.results.files import read_record
-from aibench_fast.server.triton import Mobilenet, TritonServer
+from aibench_fast.server.triton import TritonServer
 from aibench_fast.tensortype import canonical
 
 REGIONS = Path("/dev/shm")
@@ -34,7 +32,7 @@ TENSORS = 7
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[TritonServer]:
-    with EchoTriton(Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)) as one:
+    with EchoTriton("mobilenet") as one:
         yield one
 
 

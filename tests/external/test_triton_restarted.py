@@ -9,9 +9,7 @@ import pytest
 from faults.runs import conserved
 from modelservers import port_of_triton
 
-from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server.triton import Mobilenet, TritonServer
+from aibench_fast.server.triton import TritonServer
 
 REQUESTS, RATE_PER_S = 1000, 200.0
 WORKERS = 3
@@ -27,14 +25,13 @@ WORKERS = 3
 )
 def test_a_triton_restarted_under_load_is_an_outage(how: signal.Signals, kinds: set[str]) -> None:
     """Each request that is due is sent, when there is a server again; none is lost or made up."""
-    model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
     with ExitStack() as stack:
-        first = stack.enter_context(TritonServer(model, port_of_triton()))
+        first = stack.enter_context(TritonServer("mobilenet", port_of_triton()))
 
         def restart() -> None:
             os.kill(first.pid, how)
             first.wait()
-            stack.enter_context(TritonServer(model, first.port))
+            stack.enter_context(TritonServer("mobilenet", first.port))
 
         restarter = threading.Timer(1.0, restart)
         result = conserved(

@@ -10,18 +10,13 @@ from commandline import Cli
 from echomodels import VALUES
 from modelservers import DecoupledTriton, EchoTriton
 
-from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server.triton import Mobilenet
-
 REPLIES = [3, 0, 1, 2]
 """To the requests of a pass."""
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
-    with DecoupledTriton(model) as server:
+    with DecoupledTriton("mobilenet") as server:
         yield server.grpc_url
 
 
@@ -69,8 +64,7 @@ def test_strings(cli: Cli, tmp_path: Path, outstanding: int) -> None:
     (tmp_path / "words.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     numbers = np.arange(9 * VALUES, dtype=np.int16)
     numbers.tofile(tmp_path / "numbers.out")
-    model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
-    with EchoTriton(model) as server:
+    with EchoTriton("mobilenet") as server:
         cli(
             "run", "--url", server.grpc_url, "--model", "words", "--stream", "--input",
             f"x0:BYTES:{VALUES}=words.jsonl", "--input", f"x1:INT16:{VALUES}=numbers.out",

@@ -11,10 +11,6 @@ from certificates import Authority, Certificate
 from commandline import Cli
 from modelservers import DecoupledTriton
 
-from aibench_fast.models import ModelFormat, built_in_model
-from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server.triton import Mobilenet
-
 
 class Secured(NamedTuple):
     url: str
@@ -23,8 +19,8 @@ class Secured(NamedTuple):
 
 
 class TlsTriton(DecoupledTriton):
-    def __init__(self, mobilenet: Mobilenet, certificate: Certificate, authority: Path) -> None:
-        super().__init__(mobilenet)
+    def __init__(self, model: str, certificate: Certificate, authority: Path) -> None:
+        super().__init__(model)
         self._given = [
             "--grpc-use-ssl-mutual=true", f"--grpc-server-cert={certificate.certificate}",
             f"--grpc-server-key={certificate.key}", f"--grpc-root-cert={authority}",
@@ -36,8 +32,7 @@ class TlsTriton(DecoupledTriton):
 
 @pytest.fixture(scope="module")
 def secured(authority: Authority, certificate: Certificate) -> Iterator[Secured]:
-    model = Mobilenet("mobilenet", built_in_model(ModelFormat.PB), INPUT, OUTPUT)
-    with TlsTriton(model, certificate, authority.file) as server:
+    with TlsTriton("mobilenet", certificate, authority.file) as server:
         url = server.grpc_url.replace("grpc:", "grpcs:")
         yield Secured(url, authority.file, authority.sign("client", "client"))
 

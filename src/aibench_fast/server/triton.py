@@ -7,11 +7,12 @@ import site
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.models import ModelFormat, built_in_model
+from aibench_fast.models.mobilenet import INPUT, OUTPUT
 from aibench_fast.server.base import STOP_TIMEOUT_S, Server
 from aibench_fast.server.parts import package_folder
 from aibench_fast.server.ports import answer_to_get, free_port
@@ -33,22 +34,11 @@ _MODELS = files("aibench_fast.server.tritonmodels")
 _SHARED_MEMORY = Path("/dev/shm")
 
 
-@dataclass(frozen=True)
-class Mobilenet:
-    """The built-in model for Triton."""
-
-    name: str
-    graph: bytes
-    """The model in TensorFlow's format."""
-    input: str
-    output: str
-
-
 class TritonServer(Server):
     """A Triton with the built-in MobileNet V1 and a model `null`.
 
     Args:
-        mobilenet: the model.
+        model: the name of the MobileNet.
         port: TCP port for HTTP; gRPC gets the next one. 0 picks free ones.
         engine_threads: threads of an inference; 0 for every core.
 
@@ -58,7 +48,7 @@ class TritonServer(Server):
 
     _prefix = "aibench-triton-"
 
-    def __init__(self, mobilenet: Mobilenet, port: int = 0, engine_threads: int = 0) -> None:
+    def __init__(self, model: str, port: int = 0, engine_threads: int = 0) -> None:
         """Check the arguments and find the server's parts; start nothing."""
         if not 0 <= port < 65535:
             raise ConfigError(
@@ -66,23 +56,19 @@ class TritonServer(Server):
                 "0 for any"
             )
         super().__init__("Triton", port)
+        self.models = [model, NULL_MODEL]
+        """The names of its models."""
         self._wanted_port = port
         self.grpc_port = 0
         """The port where it listens for gRPC."""
         self.metrics_port = 0
         """The port of its Prometheus metrics."""
-        self._mobilenet = mobilenet
         self._engine_threads = engine_threads or len(os.sched_getaffinity(0))
         package = package_folder("pytriton")
         if package is None:
             raise ConfigError(f"a Triton needs the package nvidia-pytriton: {INSTALL}")
         self._package = package
         self._stub = _stub(package)
-
-    @property
-    def models(self) -> list[str]:
-        """The names of its models."""
-        return [self._mobilenet.name, NULL_MODEL]
 
     @property
     def url(self) -> str:
@@ -105,11 +91,10 @@ class TritonServer(Server):
 
     def _write_models(self, folder: Path) -> None:
         """Write both models, of images to classes, and the backend that runs them."""
-        own = self._mobilenet
         images = "data_type: TYPE_FP32 dims: [ -1, 224, 224, 3 ]"
         threads = f'key: "threads" value {{ string_value: "{self._engine_threads}" }}'
         for name, source, input_name, output_name in (
-            (own.name, "mobilenet", own.input, own.output),
+            (self.models[0], "mobilenet", INPUT, OUTPUT),
             (NULL_MODEL, "null", NULL_INPUT, NULL_OUTPUT),
         ):
             version = folder / "models" / name / "1"
@@ -121,7 +106,8 @@ class TritonServer(Server):
                 "instance_group [{ count: 1 kind: KIND_CPU }]\n"
                 f"parameters {{ {threads} }}\n"
             )
-        (folder / "models" / own.name / "1" / "model.pb").write_bytes(own.graph)
+        graph = built_in_model(ModelFormat.PB)
+        (folder / "models" / self.models[0] / "1" / "model.pb").write_bytes(graph)
         backend = folder / "backends" / "python"
         of_wheel = self._package / "tritonserver" / "backends" / "python"
         shutil.copytree(of_wheel, backend)

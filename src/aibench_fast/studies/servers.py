@@ -149,11 +149,6 @@ def triton_server(model: str, port: int = 0, engine_threads: int = 0) -> "Triton
 
     Triton also has a model `null`; where `model` is that, the built-in one keeps its own name.
     """
-    from aibench_fast.models import ModelFormat, built_in_model
-    from aibench_fast.models.mobilenet import INPUT, OUTPUT
-    from aibench_fast.server.triton import NULL_MODEL, Mobilenet, TritonServer
+    from aibench_fast.server.triton import NULL_MODEL, TritonServer
 
-    if model == NULL_MODEL:
-        model = DEFAULT_MODEL
-    graph = built_in_model(ModelFormat.PB)
-    return TritonServer(Mobilenet(model, graph, INPUT, OUTPUT), port, engine_threads)
+    return TritonServer(DEFAULT_MODEL if model == NULL_MODEL else model, port, engine_threads)
