@@ -49,16 +49,16 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
     def __init__(self, config: RunConfig, observe: Observer) -> None:
         """Make it ready; ConfigError and ServerError where that cannot be."""
         config = resolve(config)
-        found = config.protocol.find_servers()
+        self._servers = servers = config.protocol.find_servers()
         self._asked_workers = config.workers
-        config = dataclasses.replace(config, workers=max(config.workers, found.count))
+        config = dataclasses.replace(config, workers=max(config.workers, servers.count))
         self._config = config
         self._observe = observe
         self._interrupted = False
         self._is_measured = False
         self._sources = open_sources(config, observe)
         due = arrivals(config, conversations_of(self._sources))
-        self._servers = servers = Servers(found, _workloads(config, self._sources, found.count))
+        servers.visit(_workloads(config, self._sources, servers.count))
         try:
             digests = ",".join(data_digests(self._sources, observe))
             sent, of_form = as_sent(config, servers.first, self._sources, observe)
@@ -205,7 +205,7 @@ def _facts(config: RunConfig, session: Session, digests: str) -> dict[str, Any]:
 
 def _load_generator(
     config: RunConfig,
-    servers: Servers,
+    servers: Servers[Session],
     sources: Sequence[Source],
     sent: Sequence[Sent],
     due: Arrivals,

@@ -12,7 +12,7 @@ from aibench_fast.protocols.settings import ServerSettings
 from aibench_fast.tensortype import STRINGS
 
 if TYPE_CHECKING:
-    from aibench_fast.protocols.session import FoundServers
+    from aibench_fast.protocols.session import Servers, Session
     from aibench_fast.protocols.statistics import ServerReading
 
 
@@ -156,7 +156,7 @@ class ServerProtocol(Protocol):
         """Return the fewest workers that a run can have; errors as of `model_inputs`."""
         return 1
 
-    def find_servers(self) -> "FoundServers":
+    def find_servers(self) -> "Servers[Session]":
         """Return the servers as they are now, of a cluster its primaries; ServerError."""
 
     def read_statistics(self, model: str) -> "ServerReading":

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from aibench_fast.protocols.statistics import ServerReading
+from aibench_fast.protocols.statistics import Reader, ServerReading
 
 _PROC = Path("/proc")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -33,7 +33,7 @@ class FamilyUse(NamedTuple):
     rss_bytes: int
 
 
-class ProcessReader:
+class ProcessReader(Reader):
     """Reads what a server's processes used so far."""
 
     def __init__(self, pid: int) -> None:
@@ -52,9 +52,6 @@ class ProcessReader:
             return ServerReading(now_s, notes=(f"no reading: there is no process {self._pid}",))
         cpu = {"process_cpu_user_s": use.user_s, "process_cpu_sys_s": use.system_s}
         return ServerReading(now_s, cpu, {"process_rss_bytes": use.rss_bytes})
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def family_use(pid: int) -> FamilyUse | None:

@@ -5,9 +5,9 @@ Worker w is of server w modulo their number.
 
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from aibench_fast._core import Tls
 from aibench_fast.coretypes import (
@@ -23,7 +23,7 @@ from aibench_fast.coretypes import (
 from aibench_fast.errors import InternalError, ServerError
 from aibench_fast.protocols.address import TlsSettings
 from aibench_fast.protocols.settings import Encoding
-from aibench_fast.protocols.statistics import Reader, StatisticsWatch, WatchOfSeveral
+from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
 from aibench_fast.results.groups import ServerFacts
 from aibench_fast.tensortype import STRINGS
 
@@ -221,7 +221,7 @@ class Session(Protocol):
     def plan(self, kind: int) -> Plan:
         """Return the replies that are expected."""
 
-    def watch(self, process: Reader | None) -> StatisticsWatch:
+    def watch(self, process: Reader | None) -> ServerWatch:
         """Return what reads the server's statistics; ServerError where it answers no more.
 
         `process` reads its processes, where they are known; else what the server offers for them.
@@ -232,42 +232,51 @@ class Session(Protocol):
         return
 
 
-class FoundServers(Protocol):
-    """The servers of a run that are not visited yet."""
-
-    count: int
-
-    def visit(self, number: int, workload: Workload) -> Session:
-        """Make a session with one, by its number and in order; ServerError, ConfigError."""
-
-    def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
-        """Return what workers need to follow their keys in a cluster; None where there is none."""
-        return None
+AnySession = TypeVar("AnySession", bound=Session, covariant=True)
 
 
-class Servers:
-    """Sessions with all servers of a run, which are asked alike."""
+class Servers(Generic[AnySession]):
+    """The servers of a run, which are asked alike."""
 
-    def __init__(self, found: FoundServers, workloads: Sequence[Workload]) -> None:
+    def __init__(self, visits: Sequence[Callable[[Workload], AnySession]]) -> None:
+        """Visit none yet; each of `visits` makes a session with one: ServerError, ConfigError."""
+        self._visits = visits
+        self.count = len(visits)
+        self.sessions: list[AnySession] = []
+
+    def visit(self, workloads: Sequence[Workload]) -> None:
         """Visit each; what a failed visit leaves the servers before with is taken away.
 
-        ServerError and ConfigError as `FoundServers.visit`, and ServerError where the models of one
-        answer otherwise than the first one's.
+        ServerError and ConfigError as of the visits, and ServerError where the models of one answer
+        otherwise than the first one's.
         """
-        self.cluster_nodes = found.cluster_nodes
-        self.sessions: list[Session] = []
         try:
-            for number, workload in enumerate(workloads):
-                self.sessions.append(found.visit(number, workload))
-                _check_alike(self.sessions[0].record, self.sessions[-1].record)
+            for visit, workload in zip(self._visits, workloads, strict=True):
+                self.sessions.append(visit(workload))
+                _check_alike(self.first.record, self.sessions[-1].record)
         except BaseException:
             for session in self.sessions:
                 session.leave(HURRY_S)
             raise
-        self.first = self.sessions[0]
-        self.endpoints = [session.endpoint for session in self.sessions]
-        """Where workers connect to, server by server."""
-        self.records = [session.record for session in self.sessions]
+
+    @property
+    def first(self) -> AnySession:
+        """Return the session with the first one."""
+        return self.sessions[0]
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Return where workers connect to, server by server."""
+        return [session.endpoint for session in self.sessions]
+
+    @property
+    def records(self) -> list[ServerRecord]:
+        """Return what each reported."""
+        return [session.record for session in self.sessions]
+
+    def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
+        """Return what workers need to follow their keys in a cluster; None where there is none."""
+        return None
 
     def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
         """As `Session.texts`, of the worker's own server."""
@@ -281,8 +290,7 @@ class Servers:
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
         """Return a watch of all servers' statistics; `process` as in `Session.watch`."""
-        watches = [session.watch(process) for session in self.sessions]
-        return watches[0] if len(watches) == 1 else WatchOfSeveral(watches)
+        return StatisticsWatch([session.watch(process) for session in self.sessions])
 
     def leave(self, patience_s: float) -> None:
         """Take away what the run left in them, as far as they answer within the time."""

@@ -69,7 +69,8 @@ class Reader(Protocol):
         """Read all counters; what fails is in the notes."""
 
     def close(self) -> None:
-        """Close what it reads from."""
+        """Close what it reads from, if anything is open."""
+        return
 
 
 class ServerStatistics(NamedTuple):
@@ -80,33 +81,7 @@ class ServerStatistics(NamedTuple):
     raw: Mapping[str, Mapping[str, Mapping[str, str]]]
     """As aibench writes it: by time in ns and `host:port`, INFO's fields as text."""
     each: Sequence[Mapping[str, Any]] = ()
-    """Where there are several servers, what each counted overall; `periods` are the first one's."""
-
-
-class StatisticsWatch:
-    """Reads a server's statistics during a run, which never waits for it before its end.
-
-    By itself it reads nothing, of a server that counts nothing that can be read.
-    """
-
-    def start(self) -> None:
-        """Take the first reading."""
-
-    def period_ended(self, unix_ms: int) -> None:
-        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
-
-    @property
-    def last_period(self) -> Mapping[str, Any]:
-        """Return the newest statistics of a period; empty before there are any."""
-        return {}
-
-    def so_far(self) -> ServerStatistics:
-        """Return what is known by now, over all and in each period; nothing is waited for."""
-        return ServerStatistics({"overall": {}}, {})
-
-    def finish(self, patience_s: float) -> ServerStatistics:
-        """Return the same after the last reading; what does not come in time is left out."""
-        return self.so_far()
+    """What each of several servers counted overall; `periods` are the first one's."""
 
 
 class _Source:
@@ -148,16 +123,20 @@ def _merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return merged | ({"notes": list(dict.fromkeys(notes))} if notes else {})
 
 
-class ServerWatch(StatisticsWatch):
+class ServerWatch:
     """Reads one server's statistics on a thread of its own; no failure of it ends the run."""
 
     def __init__(self, readers: Sequence[Reader], name: str) -> None:
-        """Watch what `readers` read, of a server of this name; the first has INFO's fields."""
+        """Watch what `readers` read, of a server of this name; the first has INFO's fields.
+
+        There is none of a server that counts nothing that can be read.
+        """
         self._sources = [_Source(reader) for reader in readers]
         self._name = name
         self._round = 0
         self._periods: dict[str, Any] = {}
-        self._newest: Mapping[str, Any] = {}
+        self.last_period: Mapping[str, Any] = {}
+        """The newest statistics of a period; empty before there are any."""
         self._raw: list[tuple[int, Mapping[str, str]]] = []
         self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._read, name="aibench-stats", daemon=True)
@@ -167,21 +146,19 @@ class ServerWatch(StatisticsWatch):
         for source in self._sources:
             source.read(self._round)
             source.first = source.last = source.latest
-        self._thread.start()
+        if self._sources:
+            self._thread.start()
 
     def period_ended(self, unix_ms: int) -> None:
-        """Ask the thread for them."""
-        self._asked.put(unix_ms)
-
-    @property
-    def last_period(self) -> Mapping[str, Any]:
-        """Return those of all readers."""
-        return self._newest
+        """Ask for the statistics of the reporting period that ended at `unix_ms`."""
+        if self._sources:
+            self._asked.put(unix_ms)
 
     def finish(self, patience_s: float) -> ServerStatistics:
-        """Wait for the thread."""
-        self._asked.put(None)
-        self._thread.join(patience_s)
+        """Return `so_far` after the last reading; what does not come in time is left out."""
+        if self._sources:
+            self._asked.put(None)
+            self._thread.join(patience_s)
         found = self.so_far()
         if self._thread.is_alive():
             overall = found.periods["overall"]
@@ -189,7 +166,7 @@ class ServerWatch(StatisticsWatch):
         return found
 
     def so_far(self) -> ServerStatistics:
-        """Return what was counted until the newest reading."""
+        """Return what is known by now, over all and in each period; nothing is waited for."""
         overall = _merged(source.overall() for source in self._sources)
         raw = {str(unix_ns): {self._name: fields} for unix_ns, fields in self._raw}
         return ServerStatistics({"overall": overall, **self._periods}, raw)
@@ -197,7 +174,7 @@ class ServerWatch(StatisticsWatch):
     def _read(self) -> None:
         try:
             while (unix_ms := self._next_period()) is not None:
-                self._newest = self._periods[str(unix_ms)] = self._read_period()
+                self.last_period = self._periods[str(unix_ms)] = self._read_period()
                 if raw := self._sources[0].latest.raw:
                     self._keep(time.time_ns(), raw)
         finally:
@@ -235,11 +212,14 @@ class ServerWatch(StatisticsWatch):
         return newest
 
 
-class WatchOfSeveral(StatisticsWatch):
-    """Reads the statistics of several servers; those by period are the first one's."""
+class StatisticsWatch:
+    """Reads the statistics of all servers during a run, which waits for it at its end alone.
 
-    def __init__(self, watches: Sequence[StatisticsWatch]) -> None:
-        """Watch each of them."""
+    Those by period are the first one's.
+    """
+
+    def __init__(self, watches: Sequence[ServerWatch] = ()) -> None:
+        """Watch each of them, or none."""
         self._watches = watches
 
     def start(self) -> None:
@@ -255,7 +235,7 @@ class WatchOfSeveral(StatisticsWatch):
     @property
     def last_period(self) -> Mapping[str, Any]:
         """Return the first one's."""
-        return self._watches[0].last_period
+        return self._watches[0].last_period if self._watches else {}
 
     def so_far(self) -> ServerStatistics:
         """Return what is known of each by now."""
@@ -272,7 +252,7 @@ class WatchOfSeveral(StatisticsWatch):
 def _together(statistics: Sequence[ServerStatistics]) -> ServerStatistics:
     raw = {at_ns: of for one in statistics for at_ns, of in one.raw.items()}
     return ServerStatistics(
-        periods=statistics[0].periods,
+        periods=statistics[0].periods if statistics else {"overall": {}},
         raw=dict(sorted(raw.items())),
         each=[one.periods["overall"] for one in statistics],
     )

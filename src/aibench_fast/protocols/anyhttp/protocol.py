@@ -12,7 +12,7 @@ from aibench_fast.protocols.anyhttp.settings import AnyHttpSettings
 from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
 
 if TYPE_CHECKING:
-    from aibench_fast.protocols.session import FoundServers
+    from aibench_fast.protocols.session import Servers, Session, Workload
 
 
 class AnyHttp(ServerProtocol):
@@ -72,12 +72,17 @@ class AnyHttp(ServerProtocol):
         """Return the first URL's path and query."""
         return self.targets[0]
 
-    def find_servers(self) -> "FoundServers":
+    def find_servers(self) -> "Servers[Session]":
         """Return the servers of the URLs."""
-        from aibench_fast.protocols.anyhttp.session import AnyHttpServers, AnyHttpSession
+        from aibench_fast.protocols.session import Servers
 
-        session = partial(AnyHttpSession, self._settings)
-        return AnyHttpServers(self.addresses, self.targets, session)
+        places = zip(self.addresses, self.targets, strict=True)
+        return Servers([partial(self._visit, *place) for place in places])
+
+    def _visit(self, address: HttpAddress, target: str, workload: "Workload") -> "Session":
+        from aibench_fast.protocols.anyhttp.session import AnyHttpSession
+
+        return AnyHttpSession(self._settings, address, target, workload)
 
 
 def target_of(url: str) -> str:

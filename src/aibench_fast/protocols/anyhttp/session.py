@@ -1,7 +1,5 @@
 """The session with an HTTP endpoint, before and after a run."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from aibench_fast._core import LLHTTP_VERSION
@@ -14,14 +12,13 @@ from aibench_fast.protocols.openinference.http.client import HttpClient, judged
 from aibench_fast.protocols.openinference.http.exchange import Reply, end_of_head, open_head
 from aibench_fast.protocols.session import (
     AskedKind,
-    FoundServers,
     Output,
     Plan,
     ServerRecord,
     Session,
     Workload,
 )
-from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
+from aibench_fast.protocols.statistics import Reader, ServerWatch
 from aibench_fast.results.groups import ServerFacts
 from aibench_fast.tensortype import STRINGS, split_strings
 
@@ -134,29 +131,11 @@ class AnyHttpSession(Session):
         """Return what every reply has to be."""
         return self._plans[kind]
 
-    def watch(self, process: Reader | None) -> StatisticsWatch:
+    def watch(self, process: Reader | None) -> ServerWatch:
         """Return a watch of the server's processes, where they are known."""
-        return ServerWatch([process], self._address.authority) if process else StatisticsWatch()
+        return ServerWatch([process] if process else [], self._address.authority)
 
 
 def _end_of(body_bytes: int) -> list[bytes]:
     """Return the end of a head; bodies that are as long share one, as millions may be."""
     return [end_of_head({"Content-Length": body_bytes})]
-
-
-@dataclass
-class AnyHttpServers(FoundServers):
-    """The servers of URLs."""
-
-    addresses: Sequence[HttpAddress]
-    targets: Sequence[str]
-    """The path and query of each URL."""
-    session: Callable[[HttpAddress, str, Workload], AnyHttpSession]
-
-    def __post_init__(self) -> None:
-        """Count them."""
-        self.count = len(self.addresses)
-
-    def visit(self, number: int, workload: Workload) -> AnyHttpSession:
-        """Make a session with one."""
-        return self.session(self.addresses[number], self.targets[number], workload)

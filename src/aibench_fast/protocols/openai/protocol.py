@@ -1,11 +1,11 @@
 """OpenAI's API as a run knows it before it visits a server."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.anyhttp.protocol import AnyHttp, target_of
 from aibench_fast.protocols.openai.request import PATHS, api_of, body_of, read_extra
 from aibench_fast.protocols.openai.settings import Api, OpenAiSettings
@@ -13,7 +13,7 @@ from aibench_fast.protocols.protocol import DrawnPrompts, KindSpec
 from aibench_fast.units import bounds
 
 if TYPE_CHECKING:
-    from aibench_fast.protocols.session import FoundServers
+    from aibench_fast.protocols.session import Session, Workload
 
 
 class OpenAi(AnyHttp):
@@ -87,13 +87,10 @@ class OpenAi(AnyHttp):
 
         return only_model(self.addresses[0], self.targets[0])
 
-    def find_servers(self) -> "FoundServers":
-        """Return the servers of the URLs."""
-        from aibench_fast.protocols.anyhttp.session import AnyHttpServers
+    def _visit(self, address: HttpAddress, target: str, workload: "Workload") -> "Session":
         from aibench_fast.protocols.openai.session import OpenAiSession
 
-        session = partial(OpenAiSession, self._settings, api=self.api)
-        return AnyHttpServers(self.addresses, self.targets, session)
+        return OpenAiSession(self._settings, address, target, workload, api=self.api)
 
 
 def speaks_openai(settings: OpenAiSettings) -> bool:

@@ -19,7 +19,7 @@ from aibench_fast.protocols.settings import Encoding
 
 if TYPE_CHECKING:
     from aibench_fast.protocols.openinference.client import Connect
-    from aibench_fast.protocols.session import FoundServers
+    from aibench_fast.protocols.session import Servers, Session
     from aibench_fast.protocols.statistics import ServerReading
 
 
@@ -30,9 +30,7 @@ class OpenInference(ServerProtocol):
     _address: ClassVar[Callable[..., HttpAddress]]
     """Reads a URL of the transport's schemes; ConfigError."""
 
-    def __init__(self, settings: OpenInferenceSettings) -> None:
-        """With the settings of a run."""
-        self._settings = settings
+    _settings: OpenInferenceSettings
 
     @property
     def _encoding(self) -> Encoding | None:
@@ -66,7 +64,7 @@ class OpenInference(ServerProtocol):
         with self._connect(self.addresses[0], settings.patience_s) as client:
             return model_inputs(client, settings.model_version, kinds)
 
-    def find_servers(self) -> "FoundServers":
+    def find_servers(self) -> "Servers[Session]":
         """Return the servers of the URLs."""
         from aibench_fast.protocols.openinference.session import OpenInferenceServers
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, partial
 
 from aibench_fast.coretypes import GrpcPlan, HttpPlan
@@ -21,14 +20,14 @@ from aibench_fast.protocols.openinference.sharedmemory import Region, SharedOutp
 from aibench_fast.protocols.openinference.statistics import extensions_of, readers
 from aibench_fast.protocols.session import (
     HURRY_S,
-    FoundServers,
     Output,
     ServerRecord,
+    Servers,
     Session,
     Workload,
 )
 from aibench_fast.protocols.settings import Encoding
-from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
+from aibench_fast.protocols.statistics import Reader, ServerWatch
 from aibench_fast.results.groups import ServerFacts
 
 _LEAST_PATIENCE_S = 1.0
@@ -155,11 +154,11 @@ class OpenInferenceSession(Session):
         """Return the trial's reply, with which others are compared."""
         return self._trials[kind].plan
 
-    def watch(self, process: Reader | None) -> StatisticsWatch:
+    def watch(self, process: Reader | None) -> ServerWatch:
         """Return a watch of what the server's readers read; ServerError as of `readers`."""
         models = list(dict.fromkeys(one.kind.model for one in self._wanted))
         found = readers(self._connect, self._address, self._settings, models, self._server, process)
-        return ServerWatch(found, self._address.authority) if found else StatisticsWatch()
+        return ServerWatch(found, self._address.authority)
 
     def leave(self, patience_s: float) -> None:
         """Have the server forget shared memory."""
@@ -196,29 +195,33 @@ def _output(plan: HttpPlan | GrpcPlan) -> Output:
     )
 
 
-@dataclass
-class OpenInferenceServers(FoundServers):
+class OpenInferenceServers(Servers[OpenInferenceSession]):
     """The servers of URLs."""
 
-    connect: Connect
-    addresses: Sequence[HttpAddress]
-    settings: OpenInferenceSettings
-    encoding: Encoding | None
-    """Of tensors; None: as the first one takes them."""
+    def __init__(
+        self,
+        connect: Connect,
+        addresses: Sequence[HttpAddress],
+        settings: OpenInferenceSettings,
+        encoding: Encoding | None,
+    ) -> None:
+        """Tensors are sent in this `encoding`; None: as the first one takes them."""
+        super().__init__([partial(self._visit, connect, one, settings) for one in addresses])
+        self._encoding = encoding
+        self._shared = SharedTensors() if settings.shared_memory else None
 
-    def __post_init__(self) -> None:
-        """Count them; nothing is shared yet."""
-        self.count = len(self.addresses)
-        self._shared = SharedTensors() if self.settings.shared_memory else None
-
-    def visit(self, number: int, workload: Workload) -> OpenInferenceSession:
-        """Make a session with one; tensors are sent to all as the first one takes them."""
+    def _visit(
+        self,
+        connect: Connect,
+        address: HttpAddress,
+        settings: OpenInferenceSettings,
+        workload: Workload,
+    ) -> OpenInferenceSession:
         session = OpenInferenceSession(
-            self.connect, self.addresses[number], self.settings, workload, self.encoding,
-            self._shared,
-        )  # fmt: skip
-        self.encoding = session.encoding
-        if number == self.count - 1:
+            connect, address, settings, workload, self._encoding, self._shared
+        )
+        self._encoding = session.encoding
+        if len(self.sessions) == self.count - 1:
             for region in session.regions:
                 region.unlink()  # if this process is killed, nothing is left outside the servers
         return session

@@ -162,7 +162,7 @@ def _parsed(lines: Iterable[str]) -> "list[Sample]":
         raise ServerError(f"it is not in Prometheus's text format: {error}") from error
 
 
-class MetricsReader:
+class MetricsReader(Reader):
     """Reads a server's metrics, each time on a connection of its own."""
 
     def __init__(self, address: HttpAddress, models: Sequence[str], version: str | None) -> None:
@@ -195,9 +195,6 @@ class MetricsReader:
                 why = f"it closed the connection{hint}"
             return ServerReading(now_s, notes=(f"no reading of {self.address}: {why}",))
         return ServerReading(now_s, counters, levels)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
     def _is_of_interest(self, line: str) -> bool:
         """Return whether to parse a line: the server may have a thousand other models.

@@ -13,7 +13,7 @@ from aibench_fast.protocols.settings import MAX_COUNT, check_within
 from aibench_fast.tensortype import REDISAI_DTYPES
 
 if TYPE_CHECKING:
-    from aibench_fast.protocols.session import FoundServers
+    from aibench_fast.protocols.session import Servers, Session
     from aibench_fast.protocols.statistics import ServerReading
 
 
@@ -72,7 +72,7 @@ class RedisAi(ServerProtocol):
 
         return RedisAiServers(self.addresses, self._settings).least_workers(kinds)
 
-    def find_servers(self) -> "FoundServers":
+    def find_servers(self) -> "Servers[Session]":
         """Return the servers, of a cluster its primaries."""
         from aibench_fast.protocols.redisai.session import RedisAiServers
 

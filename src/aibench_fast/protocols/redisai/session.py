@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from aibench_fast._core import HIREDIS_VERSION
 from aibench_fast.coretypes import ClusterNodes, Endpoint, Kind, RespPlan
@@ -17,7 +18,7 @@ from aibench_fast.protocols.redisai.request import STRING_DTYPE, blob_of
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
 from aibench_fast.protocols.redisai.visit import leave, read_model, visit
-from aibench_fast.protocols.session import FoundServers, Session, Workload, native_tls
+from aibench_fast.protocols.session import Servers, Session, Workload, native_tls
 from aibench_fast.protocols.statistics import Reader, ServerWatch
 
 LISTENS_TIMEOUT_S = 1.0
@@ -95,7 +96,7 @@ class RedisAiSession(Session):
         leave(self._address, self.requests, self._workers, patience_s, self._cluster)
 
 
-class RedisAiServers(FoundServers):
+class RedisAiServers(Servers[RedisAiSession]):
     """The servers that are named, or the primaries of a cluster."""
 
     def __init__(self, addresses: Sequence[ServerAddress], settings: RedisAiSettings) -> None:
@@ -104,22 +105,16 @@ class RedisAiServers(FoundServers):
         self._cluster = read_cluster(addresses) if settings.cluster_mode else None
         shards = self._cluster.shards if self._cluster else []
         self._addresses = [shard.primary for shard in shards] or addresses
-        self._sessions: list[RedisAiSession] = []
-        self.count = len(self._addresses)
+        super().__init__([partial(self._visit, one) for one in self._addresses])
 
-    def visit(self, number: int, workload: Workload) -> RedisAiSession:
-        """Make a session with one; ServerError and ConfigError as `RedisAiSession`."""
-        address = self._addresses[number]
-        session = RedisAiSession(address, self._settings, workload, self._cluster)
-        self._sessions.append(session)
-        return session
+    def _visit(self, address: ServerAddress, workload: Workload) -> RedisAiSession:
+        return RedisAiSession(address, self._settings, workload, self._cluster)
 
     def cluster_nodes(self, kinds: Sequence[Kind], workers: int) -> ClusterNodes | None:
         """Return the nodes and the requests by which workers follow their slots."""
         if self._cluster is None:
             return None
-        sessions = self._sessions
-        owners = [sessions[worker % len(sessions)] for worker in range(workers)]
+        owners = [self.sessions[worker % self.count] for worker in range(workers)]
         return ClusterNodes(
             nodes=[(name, endpoint_of(node)) for name, node in self._cluster.named_nodes],
             asking_kinds=[
@@ -128,11 +123,11 @@ class RedisAiServers(FoundServers):
                         owner.requests[place].texts(worker, asking=True)
                         for worker, owner in enumerate(owners)
                     ],
-                    plan=sessions[0].requests[place].plan(asking=True),
+                    plan=self.first.requests[place].plan(asking=True),
                 )
                 for place, kind in enumerate(kinds)
             ],
-            asking_greetings=[one.greeting(asking=True) for one in sessions],
+            asking_greetings=[one.greeting(asking=True) for one in self.sessions],
         )
 
     def least_workers(self, kinds: Sequence[KindSpec]) -> int:
