@@ -19,7 +19,7 @@ from aibench_fast.load.kinds import (
     check_weights,
 )
 from aibench_fast.load.profile import Step
-from aibench_fast.protocols.protocol import KindSpec, ServerProtocol
+from aibench_fast.protocols.protocol import ServerProtocol
 from aibench_fast.protocols.registry import ProtocolSettings, no_such_setting, protocol_of
 from aibench_fast.protocols.settings import MAX_COUNT, check_within
 
@@ -168,7 +168,7 @@ class RunConfig(ProtocolSettings):
             object.__setattr__(self, "dtype", self.dtype or "FLOAT")
         for kind in self.kinds if self.is_resolved else ():
             kind.check()
-        protocol.check(self.kind_specs)
+        protocol.check(self.kinds)
         self._check_tensors()
         self._check_workers()
         self._check_schedule()
@@ -188,19 +188,19 @@ class RunConfig(ProtocolSettings):
         model = "" if self.model == DEFAULT_MODEL else self.model
         usual = {
             "file": None, "shape": BODY_SHAPE, "dtype": tensortype.STRINGS, "inputs": (),
-            "mix": self.mix if protocol.mixes_bodies else (), "model": protocol.model_of(model),
+            "mix": self.mix if protocol.streams_tokens else (), "model": protocol.model_of(model),
         }  # fmt: skip
         for setting, value in usual.items():
             if getattr(self, setting) not in (getattr(RunConfig, setting, None), value):
                 what = (
                     f"the `url` of {protocol.name}: prompts are sent there"
-                    if protocol.mixes_bodies
+                    if protocol.streams_tokens
                     else "`body` or `method`: a body is sent as it lies"
                 )
                 raise ConfigError(f"`{setting}` with {what}")
             object.__setattr__(self, setting, value)
         own = protocol.bodies or protocol.drawn
-        if protocol.mixes_bodies and not (self.mix or own):
+        if protocol.streams_tokens and not (self.mix or own):
             raise ConfigError(
                 f"`url` of {protocol.name} without prompts: give `prompts` or `prompt_tokens`"
             )
@@ -210,7 +210,7 @@ class RunConfig(ProtocolSettings):
     def _check_tensors(self) -> None:
         if self.mix:
             check_weights(self.mix, "`mix`: ")
-            if any(kind.has_bodies != self.protocol.mixes_bodies for kind in self.mix):
+            if any(kind.has_bodies != self.protocol.streams_tokens for kind in self.mix):
                 raise ConfigError(
                     "`mix`: prompts are for the `url` of OpenAI's API, and nothing else is sent "
                     "there"
@@ -319,7 +319,7 @@ class RunConfig(ProtocolSettings):
     @property
     def is_resolved(self) -> bool:
         """Return whether all shapes and dtypes are known; with `url` the server may have to say."""
-        if self.protocol.mixes_bodies:
+        if self.protocol.streams_tokens:
             return all(kind.model for kind in self.kinds)
         return all(one.shape and one.dtype for kind in self.kinds for one in kind.inputs)
 
@@ -369,11 +369,6 @@ class RunConfig(ProtocolSettings):
                 tokenizer=self.tokenizer if self.trace else None,
             )
         return (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
-
-    @property
-    def kind_specs(self) -> list[KindSpec]:
-        """Return the same as a protocol knows them."""
-        return [kind.spec for kind in self.kinds]
 
     @property
     def data_file(self) -> str | None:

@@ -41,19 +41,9 @@ _REQUEST_KEYS = {
 
 
 @dataclass(frozen=True)
-class InputTensor:
+class InputTensor(InputSpec):
     """One input of a model, and where its tensors come from."""
 
-    file: Path | None
-    """Tensors of `shape` and `dtype`, one after another, or text; None: generated ones."""
-    shape: tuple[int, ...]
-    """Of one tensor, without the batch."""
-    dtype: str
-    """One of tensortype.DTYPES."""
-    name: str | None = None
-    """Its name in the model; RedisAI goes by the order alone."""
-    is_batched: bool = True
-    """Whether a request's shape has the batch before this one; else it is along its first axis."""
     is_body: bool = False
     """Whether `file` has bodies of requests, each of which is a tensor of one string."""
     is_json: bool = False
@@ -93,11 +83,6 @@ class InputTensor:
             return False
         return isinstance(conversations.read(self.file), conversations.Conversations)
 
-    @property
-    def is_strings(self) -> bool:
-        """Return whether its values are strings, so that each tensor has a length of its own."""
-        return self.dtype == tensortype.STRINGS
-
     def count_tensors(self) -> int:
         """Return how many tensors there are; ConfigError if the file is not a tensor file."""
         if self.drawn is not None:
@@ -122,14 +107,10 @@ body_input = partial(InputTensor, shape=BODY_SHAPE, dtype=tensortype.STRINGS, is
 
 
 @dataclass(frozen=True)
-class RequestKind:
-    """One kind of request: a model and its inputs."""
+class RequestKind(KindSpec):
+    """One kind of request, and how often it is sent."""
 
-    model: str
     inputs: tuple[InputTensor, ...]
-    """In the model's order; one number's tensors are sent together."""
-    batch_size: int = 1
-    """Tensors of each input per request."""
     weight: float = 1.0
     """Its share of the requests, relative to the other kinds'."""
 
@@ -159,12 +140,6 @@ class RequestKind:
             return (self.batch_size, *one.shape)
         first, *others = one.shape
         return (self.batch_size * first, *others)
-
-    @property
-    def spec(self) -> KindSpec:
-        """Return the kind as a protocol knows it."""
-        inputs = [InputSpec(one.name, one.shape, one.dtype, one.is_batched) for one in self.inputs]
-        return KindSpec(self.model, self.batch_size, inputs)
 
     @property
     def tensors(self) -> str:

@@ -14,16 +14,11 @@ def resolve(config: RunConfig) -> RunConfig:
     if config.all_addresses:
         changes = config.protocol.with_all_addresses()
         config = dataclasses.replace(config, **changes, all_addresses=False)
-    if not config.is_resolved and config.protocol.mixes_bodies:
+    if not config.is_resolved and config.protocol.streams_tokens:
         config = dataclasses.replace(config, model=config.protocol.find_model())
     if not config.protocol.describes_inputs:
         return config
-    kinds = []
-    described = config.protocol.model_inputs(config.kind_specs)
-    for kind, inputs in zip(config.kinds, described, strict=True):
-        pairs = zip(kind.inputs, inputs, strict=True)
-        found = tuple(dataclasses.replace(one, **vars(spec)) for one, spec in pairs)
-        kinds.append(dataclasses.replace(kind, inputs=found))
+    kinds = tuple(config.protocol.resolved(config.kinds))
     if config.mix:
-        return dataclasses.replace(config, mix=tuple(kinds))
+        return dataclasses.replace(config, mix=kinds)
     return dataclasses.replace(config, inputs=kinds[0].inputs, file=None)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress, ServerAddress, all_addresses
@@ -25,11 +25,14 @@ SIMULATED = "simulated-tokens"
 class InputSpec:
     """An input of a model, as a run sends it."""
 
-    name: str | None
+    file: Path | None
+    """Tensors of `shape` and `dtype`, one after another, or text; None: generated ones."""
     shape: tuple[int, ...]
     """Of one tensor, without the batch; empty: not known yet."""
     dtype: str
     """One of tensortype.DTYPES; empty: not known yet."""
+    name: str | None = None
+    """Its name in the model; RedisAI goes by the order alone."""
     is_batched: bool = True
     """Whether a request's shape has the batch before this one; else it is along its first axis."""
 
@@ -41,11 +44,16 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class KindSpec:
-    """A kind of request."""
+    """A kind of request: a model and its inputs."""
 
     model: str
-    batch_size: int
     inputs: Sequence[InputSpec]
+    """In the model's order; one number's tensors are sent together."""
+    batch_size: int = 1
+    """Tensors of each input per request."""
+
+
+AnyKind = TypeVar("AnyKind", bound=KindSpec)
 
 
 @dataclass(frozen=True)
@@ -79,10 +87,9 @@ class ServerProtocol(Protocol):
     """Whether tensors may be sent as JSON."""
     has_bodies: ClassVar[bool] = False
     """Whether what is sent is a body as it lies, and not the tensors of a model."""
-    mixes_bodies: ClassVar[bool] = False
-    """Whether bodies may be of several kinds."""
     streams_tokens: ClassVar[bool] = False
-    """Whether replies are streams of tokens."""
+    """Whether bodies are made from prompts, maybe of several kinds, and replies are streams of
+    tokens."""
     describes_inputs: ClassVar[bool] = False
     """Whether servers say which inputs a model has, so that shapes and dtypes may be left open."""
 
@@ -145,15 +152,15 @@ class ServerProtocol(Protocol):
             tls = servers[0].tls.named(servers[0].host)
         return {"url": first, "others": tuple(others), "tls": tls}
 
-    def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
-        """Return each kind's inputs as the server describes them, or as given if it does not.
+    def resolved(self, kinds: Sequence[AnyKind]) -> Sequence[AnyKind]:
+        """Return the kinds, with their inputs as the server describes them if it does.
 
         ServerError where the server or a model is missing; ConfigError where a model takes others.
         """
-        return [kind.inputs for kind in kinds]
+        return kinds
 
     def least_workers(self, kinds: Sequence[KindSpec]) -> int:
-        """Return the fewest workers that a run can have; errors as of `model_inputs`."""
+        """Return the fewest workers that a run can have; errors as of `resolved`."""
         return 1
 
     def find_servers(self) -> "Servers[Session]":

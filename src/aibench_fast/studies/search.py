@@ -233,7 +233,7 @@ class _Steps:
 
     def _probe(self) -> float:
         """Return the rate of a closed loop of one worker, or of as many as the model waits for."""
-        workers = self.config.protocol.least_workers(self.config.kind_specs)
+        workers = self.config.protocol.least_workers(self.config.kinds)
         fewest = dataclasses.replace(
             self.config,
             workers=workers,

@@ -21,7 +21,6 @@ class OpenAi(AnyHttp):
 
     name = "OpenAI's API"
     settings_type = OpenAiSettings
-    mixes_bodies = True
     streams_tokens = True
 
     _settings: OpenAiSettings

@@ -1,7 +1,7 @@
 """A model's metadata, and the inputs of a run by it: names, datatypes and shapes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aibench_fast.errors import ConfigError, ServerError
@@ -13,7 +13,7 @@ from aibench_fast.protocols.openinference.oiptensors import (
     following_protocol,
     our_dtype,
 )
-from aibench_fast.protocols.protocol import InputSpec, KindSpec
+from aibench_fast.protocols.protocol import AnyKind, InputSpec, KindSpec
 from aibench_fast.tensortype import STRINGS
 
 SHOWN_MODELS = 10
@@ -80,39 +80,39 @@ def _tensors(described: Sequence[Mapping[str, Any]]) -> list[TensorMetadata]:
     ]
 
 
-def resolve_input(given: InputSpec, wanted: TensorMetadata, batch_size: int) -> InputSpec:
+def _resolved_input(given: InputSpec, wanted: TensorMetadata, batch_size: int) -> InputSpec:
     """Return an input as given, the rest as the model has it; ConfigError if that does not fit."""
     found = our_dtype(wanted.datatype, f"input {wanted.name}")
     if given.dtype and given.dtype != found:
         raise ConfigError(
             f"datatype {THEIRS[given.dtype]}: the model's input is {wanted}; ask for that"
         )
-    if not given.shape:
-        shape, is_batched = _own_shape(wanted, batch_size)
-        return InputSpec(wanted.name, tuple(shape), found, is_batched)
     shape = given.shape
-    is_batched = wanted.fits((batch_size, *shape))
-    is_alone = batch_size == 1 and wanted.fits(shape)
-    is_list = _is_list(wanted) and len(shape) == 1
-    if not is_batched and not is_alone and not is_list:
-        sent = " x ".join(map(str, (batch_size, *shape)))
-        raise ConfigError(
-            f"shape {','.join(map(str, shape))} in a batch of {batch_size} makes tensors of "
-            f"{sent}; the model's input is {wanted}"
-        )
-    return InputSpec(wanted.name, shape, found, is_batched)
+    if not shape:
+        shape, is_batched = _own_shape(wanted, batch_size)
+    else:
+        is_batched = wanted.fits((batch_size, *shape))
+        is_alone = batch_size == 1 and wanted.fits(shape)
+        is_list = _is_list(wanted) and len(shape) == 1
+        if not is_batched and not is_alone and not is_list:
+            sent = " x ".join(map(str, (batch_size, *shape)))
+            raise ConfigError(
+                f"shape {','.join(map(str, shape))} in a batch of {batch_size} makes tensors of "
+                f"{sent}; the model's input is {wanted}"
+            )
+    return replace(given, name=wanted.name, shape=shape, dtype=found, is_batched=is_batched)
 
 
-def _own_shape(wanted: TensorMetadata, batch_size: int) -> tuple[Sequence[int], bool]:
+def _own_shape(wanted: TensorMetadata, batch_size: int) -> tuple[tuple[int, ...], bool]:
     """Return the model's shape of one tensor, and whether a batch stands before it.
 
     Where an axis of strings is left open, a tensor has one of them.
     """
     first, *rest = wanted.shape or [FREE]
     is_batched = first in (FREE, batch_size) and bool(rest)
-    shape = rest if is_batched else wanted.shape
+    shape = tuple(rest if is_batched else wanted.shape)
     if wanted.datatype == STRINGS:
-        shape = [1 if length == FREE else length for length in shape]
+        shape = tuple(1 if length == FREE else length for length in shape)
     if _is_list(wanted):
         return shape, False
     if FREE in shape:
@@ -129,19 +129,17 @@ def _is_list(wanted: TensorMetadata) -> bool:
     return wanted.datatype == STRINGS and list(wanted.shape) == [FREE]
 
 
-def model_inputs(
-    client: Client, version: str | None, kinds: Sequence[KindSpec]
-) -> list[Sequence[InputSpec]]:
-    """Return each kind's inputs as the models have them; ServerError and ConfigError."""
+def resolved(client: Client, version: str | None, kinds: Sequence[AnyKind]) -> list[AnyKind]:
+    """Return the kinds with their inputs as the models have them; ServerError and ConfigError."""
     models = {}
     for name in dict.fromkeys(kind.model for kind in kinds):
         inputs = [one for kind in kinds if kind.model == name for one in kind.inputs]
         are_given = all(one.name and one.shape and one.dtype for one in inputs)
         models[name] = ask_model(client, name, version, inputs_are_given=are_given)
-    return [_resolved(kind, models[kind.model]) for kind in kinds]
+    return [replace(kind, inputs=tuple(_inputs(kind, models[kind.model]))) for kind in kinds]
 
 
-def _resolved(kind: KindSpec, model: ModelMetadata) -> Sequence[InputSpec]:
+def _inputs(kind: KindSpec, model: ModelMetadata) -> Sequence[InputSpec]:
     if len(kind.inputs) == 1 and kind.inputs[0].name is None:
         if not model.inputs:
             raise ConfigError(
@@ -153,7 +151,7 @@ def _resolved(kind: KindSpec, model: ModelMetadata) -> Sequence[InputSpec]:
                 f"the model {model.name} has {len(model.inputs)} inputs: {described}; give "
                 "`inputs` for each that is to be sent"
             )
-        return [resolve_input(kind.inputs[0], model.inputs[0], kind.batch_size)]
+        return [_resolved_input(kind.inputs[0], model.inputs[0], kind.batch_size)]
     given = [str(one.name) for one in kind.inputs]
     for name in given:
         if given.count(name) > 1:
@@ -165,4 +163,4 @@ def _resolved(kind: KindSpec, model: ModelMetadata) -> Sequence[InputSpec]:
         raise ConfigError(
             f"`inputs` {', '.join(given)}: the model {model.name} takes {', '.join(named)}"
         )
-    return [resolve_input(one, named[str(one.name)], kind.batch_size) for one in kind.inputs]
+    return [_resolved_input(one, named[str(one.name)], kind.batch_size) for one in kind.inputs]

@@ -14,7 +14,7 @@ from aibench_fast.protocols.openinference.settings import (
     SharedMemory,
     metrics_address,
 )
-from aibench_fast.protocols.protocol import InputSpec, KindSpec, ServerProtocol
+from aibench_fast.protocols.protocol import AnyKind, KindSpec, ServerProtocol
 from aibench_fast.protocols.settings import Encoding
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ class OpenInference(ServerProtocol):
         if metrics_address(self._settings, first) and others:
             raise ConfigError("`metrics_url` with several servers: each has its own")
 
-    def model_inputs(self, kinds: Sequence[KindSpec]) -> list[Sequence[InputSpec]]:
-        """Return the inputs as the first server describes them; ServerError and ConfigError."""
-        from aibench_fast.protocols.openinference.model import model_inputs
+    def resolved(self, kinds: Sequence[AnyKind]) -> Sequence[AnyKind]:
+        """Return the kinds as the first server describes them; ServerError and ConfigError."""
+        from aibench_fast.protocols.openinference.model import resolved
 
         settings = self._settings
         with self._connect(self.addresses[0], settings.patience_s) as client:
-            return model_inputs(client, settings.model_version, kinds)
+            return resolved(client, settings.model_version, kinds)
 
     def find_servers(self) -> "Servers[Session]":
         """Return the servers of the URLs."""
