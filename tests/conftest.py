@@ -16,7 +16,7 @@ from redisclient import load_into
 
 import vendored_sources
 from aibench_fast.models.load import Backend, ModelSpec
-from aibench_fast.server import EmbeddedServer, ports
+from aibench_fast.server import EmbeddedServer, base
 
 settings.register_profile("examples", max_examples=examples(100), deadline=None)
 settings.load_profile("examples")
@@ -76,11 +76,11 @@ def openssl() -> None:
 def taken_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The next port that is found to be free, and that someone else takes at once."""
     with socket.socket() as other:
-        other.bind((ports.HOST, 0))
+        other.bind((base.HOST, 0))
         other.listen()
         port: int = other.getsockname()[1]
-        found, find = iter([port]), ports.free_port
-        monkeypatch.setattr(ports, "free_port", lambda: next(found, None) or find())
+        found, find = iter([port]), base.free_port
+        monkeypatch.setattr(base, "free_port", lambda: next(found, None) or find())
         yield port
 
 

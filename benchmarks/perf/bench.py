@@ -20,8 +20,8 @@ from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.address import ServerAddress, TlsSettings
 from aibench_fast.protocols.redisai.connection import Connection, info
 from aibench_fast.server import EmbeddedServer
+from aibench_fast.server.base import HOST, free_port
 from aibench_fast.server.parts import server_program
-from aibench_fast.server.ports import HOST, free_port
 from aibench_fast.server.triton import TritonServer
 from benchmarks.perf import programs
 

@@ -15,7 +15,7 @@ from aibench_fast import ServerAddress, ServerError
 from aibench_fast.protocols.redisai import session
 from aibench_fast.protocols.redisai.cluster import RedisCluster, key_slot, read_cluster
 from aibench_fast.protocols.redisai.connection import Connection
-from aibench_fast.server.ports import free_port
+from aibench_fast.server.base import free_port
 
 NIL = b"$-1\r\n"
 OK_STATE = b"cluster_state:ok\r\ncluster_slots_fail:0\r\n"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from echomodels import MODELS, TRITON_MODELS, described, outputs_of
 from serverprocesses import HERE, answers, program, serving
 
-from aibench_fast.server.ports import free_port
+from aibench_fast.server.base import free_port
 from aibench_fast.server.triton import TritonServer, write_code
 
 MESSAGE_BYTES = 64 << 20

@@ -11,7 +11,7 @@ from commandline import Cli
 from serverprocesses import HERE, answers, program, serving
 
 from aibench_fast import Result, RunConfig, run
-from aibench_fast.server.ports import free_port
+from aibench_fast.server.base import free_port
 from aibench_fast.tensors.photographs import SAMPLE_FOLDER
 
 

@@ -20,8 +20,8 @@ from modelservers import port_of_triton
 
 from aibench_fast import RunConfig, ServerError, run
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server import base, ports, triton
-from aibench_fast.server.ports import free_port
+from aibench_fast.server import base, triton
+from aibench_fast.server.base import free_port
 from aibench_fast.server.triton import TritonServer
 
 MODEL = "mobilenet"
@@ -193,9 +193,9 @@ def test_a_free_port_that_is_taken_meanwhile_is_let_go(taken_port: int) -> None:
 def test_another_port_that_is_taken_meanwhile_is_let_go(
     taken_port: int, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    take, before = ports.free_port, iter([free_port()] if name == "metrics_port" else [])
+    take, before = base.free_port, iter([free_port()] if name == "metrics_port" else [])
     monkeypatch.setattr(triton, "free_port", lambda: next(before, 0) or take())
-    monkeypatch.setattr(ports, "free_port", free_port)
+    monkeypatch.setattr(base, "free_port", free_port)
     with TritonServer(MODEL) as server:
         assert taken_port not in (server.grpc_port, server.metrics_port)
         assert run(RunConfig(file=None, url=server.grpc_url, model="null", max_queries=3)).successes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from serverprocesses import HERE, answers, program, serving
 
-from aibench_fast.server.ports import free_port
+from aibench_fast.server.base import free_port
 
 LLAMA = "small-llama"
 MOCK = "mock"

@@ -20,7 +20,7 @@ from fake_inference import FakeInference
 
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.server import EmbeddedServer
-from aibench_fast.server.ports import free_port
+from aibench_fast.server.base import free_port
 from aibench_fast.server.tokenserver import Simulation, TokenServer
 
 # The README's runs of 10 and 30 seconds take one here: the last of several options counts.

@@ -12,7 +12,7 @@ import pytest
 from simulation import prompts_in
 
 from aibench_fast import RunConfig, run
-from aibench_fast.server.ports import answer_to_get, free_port
+from aibench_fast.server.base import answer_to_get, free_port
 from aibench_fast.server.tokenserver import FAILURES, Simulation
 from benchmarks.perf import programs
 from vendored_sources import Sources
@@ -50,7 +50,7 @@ def serving(program: Path, words: Sequence[str]) -> Iterator[int]:
         [program, "--port", str(port), *words], stderr=subprocess.PIPE, text=True
     )
     try:
-        while answer_to_get("127.0.0.1", port, "/health") is None:
+        while answer_to_get(port, "/health") is None:
             assert process.poll() is None
         yield port
         process.send_signal(signal.SIGTERM)

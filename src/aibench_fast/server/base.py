@@ -1,21 +1,24 @@
 """The base of embedded servers: a process on a port, with a folder of its own."""
 
+import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from aibench_fast.errors import ConfigError, InternalError, ServerError
-from aibench_fast.server import ports
 
+HOST = "127.0.0.1"
+ANSWER_TIMEOUT_S = 1.0
 PORT_ATTEMPTS = 5
 START_TIMEOUT_S = 60.0  # a saved database with models takes a while to load
 STOP_TIMEOUT_S = 15.0
@@ -40,7 +43,7 @@ class Server(ABC):
         if not 0 <= port <= 65535:
             raise ConfigError(f"--port {port}: a port is a number from 1 to 65535, or 0 for any")
         self._name = name
-        self.host = ports.HOST
+        self.host = HOST
         self.port = port
         self.version = ""
         """The version of the running server."""
@@ -105,7 +108,7 @@ class Server(ABC):
         """Start it on its port; without one on any, on another if that was taken meanwhile."""
         wanted = self.port
         for attempts_left in reversed(range(PORT_ATTEMPTS)):
-            self.port = wanted or ports.free_port()
+            self.port = wanted or free_port()
             try:
                 self._start_process()
                 return
@@ -153,6 +156,26 @@ class Server(ABC):
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
+
+
+def free_port() -> int:
+    """Return a TCP port on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answer_to_get(port: int, path: str) -> bytes | None:
+    """Return the body of the answer to a GET; None without an answer of status 200."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER_TIMEOUT_S)
+    with closing(connection), suppress(OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        body = reply.read()
+        if reply.status == 200:
+            return body
+    return None
 
 
 def wait_until_ready(

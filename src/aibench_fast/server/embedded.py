@@ -11,13 +11,11 @@ import aibench_fast
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection, ConnectionClosed, info
-from aibench_fast.server.base import Server, log_end
+from aibench_fast.server.base import ANSWER_TIMEOUT_S, Server, free_port, log_end
 from aibench_fast.server.parts import openvino_library, server_module, server_program
-from aibench_fast.server.ports import free_port
 
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # for the client and `serve`; the server does not need it
 MAX_SOCKET_PATH_BYTES = 107  # size of sockaddr_un's path
-ANSWER_TIMEOUT_S = 1.0
 SAVE_TIMEOUT_S = 600.0  # models and tensors may have gigabytes
 LEAST_ROOM_BYTES = 64 << 10  # free space in the folder of a database
 PASSWORD_BYTES = 24  # of a random password

@@ -12,8 +12,7 @@ from typing import Any
 import aibench_fast
 from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.protocols.protocol import SIMULATED
-from aibench_fast.server.base import STOP_TIMEOUT_S, Server
-from aibench_fast.server.ports import answer_to_get
+from aibench_fast.server.base import STOP_TIMEOUT_S, Server, answer_to_get
 
 MODEL = "simulated"
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -176,7 +175,7 @@ class TokenServer(Server):
 
     def _is_ready(self) -> bool:
         """Return whether it answers itself, not another server on the port; store its version."""
-        answer = answer_to_get(self.host, self.port, "/health")
+        answer = answer_to_get(self.port, "/health")
         if answer is None or not answer.startswith(b'{"pid":'):
             return False
         found = json.loads(answer)

@@ -13,9 +13,8 @@ from pathlib import Path
 from aibench_fast.errors import ConfigError
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server.base import STOP_TIMEOUT_S, Server
+from aibench_fast.server.base import STOP_TIMEOUT_S, Server, answer_to_get, free_port
 from aibench_fast.server.parts import package_folder
-from aibench_fast.server.ports import answer_to_get, free_port
 
 INSTALL = "pip install 'aibench-fast[server,triton]'"
 NULL_MODEL, NULL_INPUT, NULL_OUTPUT = "null", "input", "output"
@@ -146,12 +145,12 @@ class TritonServer(Server):
 
         The metrics come last; if another program has their port, the server ends.
         """
-        metrics = answer_to_get(self.host, self.metrics_port, "/metrics")
+        metrics = answer_to_get(self.metrics_port, "/metrics")
         if metrics is None or b"nv_" not in metrics:
             return False
-        if answer_to_get(self.host, self.port, "/v2/health/ready") is None:
+        if answer_to_get(self.port, "/v2/health/ready") is None:
             return False
-        metadata = answer_to_get(self.host, self.port, "/v2")
+        metadata = answer_to_get(self.port, "/v2")
         if metadata is None:
             return False
         self.version = str(json.loads(metadata)["version"])
