@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from commandline import Cli
-from fake_inference import FakeInference
+from fake_inference import Asked, FakeInference, json_reply
 from fake_redisai import META, FakeRedisAI
 from redisclient import load_into
 
@@ -150,6 +150,20 @@ def test_servers_take_turns_and_their_names_are_in_what_is_left(
     for one, other in ((found[0], "b"), (found[4], "a")):
         warned = {warning["Kind"]: warning["Message"] for warning in one["Warnings"]}
         assert warned["servers_meanwhile"].endswith(f": {other}")
+
+
+def test_a_server_describes_its_model_once_for_all_cells_of_a_batch_size(cli: Cli) -> None:
+    asked: list[Asked] = []
+
+    def describe(question: Asked) -> bytes:
+        asked.append(question)
+        return json_reply(FakeInference().model)
+
+    axes = ["--workers", "1,2,4", "--limit-rps", "10,20", "--batch-size", "1,2", "--runs", 3]
+    with FakeInference(paths={"/v2/models/m": describe}) as fake:
+        done = cli("sweep", "--url", fake.url, "--model", "m", *axes, "--dry-run", code=0)
+    assert len(done.stdout.splitlines()) == 37
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("answers", [0, 1])

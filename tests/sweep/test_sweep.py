@@ -75,7 +75,7 @@ def test_an_order_is_drawn_from_the_seed_and_loses_nothing() -> None:
 
 
 def test_names_are_aibenchs() -> None:
-    assert Cell(10, 32, 5, 250.0, 3).name("v1.2_", "gpu") == (
+    assert Cell(32, 5, 250.0, None, None, workers=10, run=3).name("v1.2_", "gpu") == (
         "redisai_v1.2__gpu_run_3_workers_10_autobatching_32_tensorbatchsize_5_rate_250"
     )
 

@@ -24,21 +24,21 @@ MOST_NUMBERS = 1_000_000
 class Cell:
     """One run of a sweep."""
 
-    workers: int
     autobatching: int
     """The model's batch size on the server; 0: one request at a time."""
     batch_size: int
     """Tensors a request."""
     limit_rps: float
     """Requests a second; 0: no limit."""
+    prompt_tokens: Range | None
+    """The length of drawn prompts."""
+    output_tokens: Range | None
+    """The most tokens of an answer."""
+    workers: int
     run: int
     """The number of the repetition, from 1."""
     server_name: str | None = None
     """If several servers are compared."""
-    prompt_tokens: Range | None = None
-    """The length of drawn prompts."""
-    output_tokens: Range | None = None
-    """The most tokens of an answer."""
 
     @property
     def lengths(self) -> dict[str, str]:
@@ -105,8 +105,7 @@ class Grid:
                 raise ConfigError(f"grid: unknown axis {name}; use {', '.join(known)}")
             if isinstance(values, str) or not len(values):
                 raise ConfigError(f"grid: {name} has to be a list of at least one value")
-        own = [name for name in known if name != "autobatching"]
-        single = {name: (getattr(config, name),) for name in own}
+        single = {name: (getattr(config, name),) for name in known if name != "autobatching"}
         return cls(**{**single, **axes}, runs=runs)
 
     def cells(
@@ -117,18 +116,16 @@ class Grid:
         `own_batch_size` is the model's on the server. Cells whose workers can never fill a batch
         size of the grid are left out, as in aibench.
         """
-        cells = [
-            Cell(workers, autobatching, batch_size, limit, run, server_name, asked, answered)
-            for autobatching, batch_size, limit, asked, answered, workers, run in itertools.product(
-                [own_batch_size] if self.autobatching is None else self.autobatching,
-                self.batch_size,
-                self.limit_rps,
-                self.prompt_tokens,
-                self.output_tokens,
-                self.workers,
-                range(1, self.runs + 1),
-            )
-        ]
+        axes = (
+            [own_batch_size] if self.autobatching is None else self.autobatching,
+            self.batch_size,
+            self.limit_rps,
+            self.prompt_tokens,
+            self.output_tokens,
+            self.workers,
+            range(1, self.runs + 1),
+        )
+        cells = [Cell(*values, server_name) for values in itertools.product(*axes)]
         if self.autobatching is not None:
             cells = [cell for cell in cells if cell.workers * cell.batch_size >= cell.autobatching]
         if shuffle is not None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from aibench_fast.errors import ConfigError
 from aibench_fast.load.config import DEFAULT_MODEL, RunConfig
 from aibench_fast.load.kinds import IMAGE_SHAPE
-from aibench_fast.load.resolve import resolve
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.studies.events import ServerStarted, StudyObserver
 
@@ -69,10 +68,6 @@ class Server:
                 own.setdefault("shape", config.shape or IMAGE_SHAPE)
                 own.setdefault("dtype", config.dtype or "FLOAT")
         return cls(config=dataclasses.replace(config, **own), name=name, embedded=embedded)
-
-    def resolved(self, config: RunConfig) -> RunConfig:
-        """Return a config of this server as `resolve` does; of an embedded one as it is."""
-        return config if self.embedded else resolve(config)
 
 
 def check_protocol(where: str, embedded: str | None, protocol: str | None) -> None:

@@ -4,8 +4,9 @@ import dataclasses
 import ipaddress
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aibench_fast.cluster import DaskClient
 from aibench_fast.errors import AibenchError, ConfigError, ServerError
 from aibench_fast.files import Named, check_outputs, remove_written
 from aibench_fast.load.config import RunConfig
+from aibench_fast.load.resolve import resolve
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.results.events import ignore
 from aibench_fast.results.folder import Loaded, read_results
@@ -22,7 +24,7 @@ from aibench_fast.studies.events import Note, Planned, RunFailed, StudyObserver
 from aibench_fast.studies.grid import Cell, Grid, is_done, raw_file
 from aibench_fast.studies.runs import Run, check_run, run_and_save, source
 from aibench_fast.studies.servers import Server, started
-from aibench_fast.studies.sweptmodel import RedisAiModel, SweptModel
+from aibench_fast.studies.sweptmodel import SweptModel
 from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
 
 
@@ -53,15 +55,9 @@ class PlannedRun:
 
     cell: Cell
     config: RunConfig
+    """Of an embedded server without its address, which is known when it has started."""
     file: Path
     """Where its result goes."""
-
-    def at(self, server: RunConfig) -> "PlannedRun":
-        """Return the run with the address of an embedded server, known when it has started."""
-        config = dataclasses.replace(
-            self.config, address=server.address, url=server.url, server_pid=server.server_pid
-        )
-        return dataclasses.replace(self, config=config)
 
 
 @dataclass(frozen=True)
@@ -219,9 +215,9 @@ class Plan:
         servers: Sequence[Server],
         grid: Grid,
         order: Order,
-        observe: StudyObserver = ignore,
+        observe: StudyObserver,
         *,
-        check: Callable[[RunConfig], None] = lambda config: None,
+        check: Callable[[RunConfig], None],
         dry: bool = False,
     ) -> None:
         """Read the models of the servers, and check every cell, also by `check`.
@@ -241,16 +237,13 @@ class Plan:
                 if not order.keep_going or len(self._left_out) == len(servers) - 1:
                     raise
                 self._leave_out(server, error)
-        self._done = {run.file for run in self.runs if is_done(run.file, run.config)}
+        self.done = {run.file for run in self.runs if is_done(run.file, run.config)}
+        """The files of the results that an earlier sweep left."""
 
     @property
     def runs(self) -> list[PlannedRun]:
         """All runs, in the order in which they are made."""
         return [run for _, runs in self._turns() for run in runs]
-
-    def is_done(self, run: PlannedRun) -> bool:
-        """Whether an earlier sweep made a run."""
-        return run.file in self._done
 
     def files_written(self) -> list[Named]:
         """Return the files that the sweep may write, by what they are."""
@@ -262,18 +255,28 @@ class Plan:
 
     def carry_out(self, run: Run, expected: Sequence[Expectation]) -> Sweep:
         """Make the runs that are not done; errors as `sweep`."""
-        made = Sweep([one.file for one in self.runs], len(self._done), [], self._left_out)
+        made = Sweep([one.file for one in self.runs], len(self.done), [], self._left_out)
 
-        def make(one: PlannedRun) -> Result:
-            there = partial(run, one.config)
-            return run_and_save(there, str(one.cell), one.file, expected, self._observe)
+        def make(one: PlannedRun, config: RunConfig, model: SweptModel | None) -> SweptRun:
+            cell, file = one.cell, one.file
+            try:
+                if model:
+                    model.prepare(cell.autobatching)
+                there = partial(run, config)
+                result = run_and_save(there, str(cell), file, expected, self._observe)
+                return SweptRun(cell, file, result)
+            except ServerError as error:
+                if not self._order.keep_going:
+                    raise
+                self._observe(RunFailed(str(cell), error))
+                return SweptRun(cell, file, None, error)
 
-        for file in self._done:  # of a sweep that was killed just after it saved the result
+        for file in self.done:  # of a sweep that was killed just after it saved the result
             remove_written(journal_of(file))
         self._observe(Planned(len(made.files), made.done))
         try:
             for server, runs in self._turns():
-                left = [one for one in runs if not self.is_done(one)]
+                left = [one for one in runs if one.file not in self.done]
                 if left and not self._take_turn(server, left, make, made):
                     break
         except KeyboardInterrupt:
@@ -292,28 +295,37 @@ class Plan:
             raise ConfigError("`autobatching` and `allow_flush` are for RedisAI only")
         if of_redisai and server.config.others and not server.config.cluster_mode:
             raise ConfigError("`autobatching` and `allow_flush` change one server: name one")
-        if server.embedded or (dry and batches):
-            model: SweptModel = SweptModel()
-        else:
-            model = self._model(server.config)
-        own = 0 if server.embedded == "redisai" else model.batch_size
-        (count, *_) = server.resolved(server.config).count_tensors()
+        is_asked = not (server.embedded or (dry and batches))
+        model = self._model(server.config) if is_asked else None
+        own = 0 if server.embedded == "redisai" else -1
+        if model:
+            own = model.batch_size
+
+        @cache
+        def described(batch_size: int) -> RunConfig:
+            """Return the server's settings, with what it says of the model for such batches."""
+            config = dataclasses.replace(server.config, batch_size=batch_size)
+            return config if server.embedded else resolve(config)
+
+        (count, *_) = described(server.config.batch_size).count_tensors()
         runs = []
         for cell in self._grid.cells(own, server.name, self._order.shuffle):
-            config = server.resolved(self._configured(server.config, cell))
+            config = self._configured(described(cell.batch_size), cell)
             config = config.with_prompts_of(cell.number)
             self._check(config)
-            model.check(cell, config.max_requests(count))
+            if model:
+                model.check(cell, config.max_requests(count))
             name = cell.name(self._order.suffix, self._order.device)
             runs.append(PlannedRun(cell, config, self._order.folder / f"JSON_{name}.json"))
         if not runs:
             raise ConfigError("no run is left: no number of `workers` can fill `autobatching`")
         return runs
 
-    def _model(self, config: RunConfig) -> SweptModel:
+    def _model(self, config: RunConfig) -> SweptModel | None:
+        """Read the model, of a RedisAI; other servers' models stay as they are."""
         if config.url is not None:
-            return SweptModel()
-        return RedisAiModel(
+            return None
+        return SweptModel(
             config,
             has_to_batch=any(self._grid.autobatching or ()),
             allow_flush=self._order.allow_flush,
@@ -321,15 +333,13 @@ class Plan:
         )
 
     def _configured(self, config: RunConfig, cell: Cell) -> RunConfig:
-        if self._order.burn_in_images is not None:
-            config = dataclasses.replace(
-                config,
-                burn_in=-(-self._order.burn_in_images // cell.batch_size),
-                burn_in_s=0.0,
-                burn_in_until_steady=False,
-            )
+        warm_up: dict[str, Any] = {}
+        if (images := self._order.burn_in_images) is not None:
+            requests = -(-images // cell.batch_size)
+            warm_up = {"burn_in": requests, "burn_in_s": 0.0, "burn_in_until_steady": False}
         return dataclasses.replace(
             config,
+            **warm_up,
             workers=cell.workers,
             threads=config.threads and min(config.threads, cell.workers),
             batch_size=cell.batch_size,
@@ -357,20 +367,22 @@ class Plan:
         self,
         server: Server,
         runs: Sequence[PlannedRun],
-        make: Callable[[PlannedRun], Result],
+        make: Callable[[PlannedRun, RunConfig, SweptModel | None], SweptRun],
         made: Sweep,
     ) -> bool:
         """Make runs on one server; whether the sweep continues."""
         try:
             with (
                 started(server.config, server.embedded, self._observe) as there,
-                self._model(there) as model,
+                self._model(there) or nullcontext() as model,
             ):
+                names = ("address", "url", "server_pid") if server.embedded else ()
+                where = {name: getattr(there, name) for name in names}
                 for one in runs:
                     if made.runs:
                         time.sleep(self._order.pause_s)
-                    planned = one.at(there) if server.embedded else one
-                    made.runs.append(done := self._made(planned, model, make))
+                    config = dataclasses.replace(one.config, **where)
+                    made.runs.append(done := make(one, config, model))
                     if done.result and done.result.interrupted:
                         raise KeyboardInterrupt
                     if not (done.went_well or self._order.keep_going):
@@ -380,17 +392,3 @@ class Plan:
                 raise
             self._leave_out(server, error)
         return True
-
-    def _made(
-        self, planned: PlannedRun, model: SweptModel, make: Callable[[PlannedRun], Result]
-    ) -> SweptRun:
-        """Make one run, also if it fails and the sweep goes on."""
-        cell, file = planned.cell, planned.file
-        try:
-            model.prepare(cell.autobatching)
-            return SweptRun(cell, file, make(planned))
-        except ServerError as error:
-            if not self._order.keep_going:
-                raise
-            self._observe(RunFailed(str(cell), error))
-            return SweptRun(cell, file, None, error)

@@ -21,22 +21,6 @@ HURRY_S = 1.0
 
 
 class SweptModel(AbstractContextManager["SweptModel"]):
-    """A model, which stays as it is unless its server is a RedisAI."""
-
-    batch_size = -1
-    """The batch size that the model was found with; -1: not reported by the server."""
-
-    def check(self, cell: Cell, most_requests: int) -> None:
-        """Allow every cell."""
-
-    def prepare(self, batch_size: int) -> None:
-        """Change nothing."""
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Change nothing."""
-
-
-class RedisAiModel(SweptModel):
     """A model of RedisAI, which is stored again when a cell needs another batch size.
 
     In a cluster each shard has a copy, all equal to the first one. At the end of a `with` block the
@@ -67,6 +51,7 @@ class RedisAiModel(SweptModel):
             spec = stored_model(connection, key, in_cluster=self._in_cluster)
         self._spec = dataclasses.replace(spec, name=config.model)
         self.batch_size = spec.batch_size
+        """The batch size that the model was found with."""
         self._stored = self._spec
         if has_to_batch and not _batched(self._spec, 1).batches:
             raise ConfigError(

@@ -150,10 +150,11 @@ def _common_config(options: argparse.Namespace) -> RunConfig:
 
 
 def _print_plan(plan: Plan, options: argparse.Namespace) -> int:
-    done = [plan.is_done(run) for run in plan.runs]
-    for run, is_done in zip(plan.runs, done, strict=True):
-        print(f"{'done' if is_done else 'run '} {run.cell.name(options.suffix, options.device)}")
-    print(f"{len(done)} runs: {sum(done)} done, {len(done) - sum(done)} to do")
+    for run in plan.runs:
+        state = "done" if run.file in plan.done else "run "
+        print(f"{state} {run.cell.name(options.suffix, options.device)}")
+    count, done = len(plan.runs), sum(run.file in plan.done for run in plan.runs)
+    print(f"{count} runs: {done} done, {count - done} to do")
     return 0
 
 
