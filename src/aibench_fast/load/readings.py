@@ -41,7 +41,7 @@ def unix_ms() -> int:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A run that begins, and what is known of it before its first request."""
+    """A run that is ready to begin, and what is known of it before its first request."""
 
     config: RunConfig
     generator: _core.LoadGenerator
@@ -58,9 +58,9 @@ class Measurement:
     facts: Mapping[str, Any]
     equal_tensors: bool
     """Whether some kind's tensors do not differ at all."""
-    start_ns: int
-    """Of CLOCK_MONOTONIC."""
-    start_unix_ms: int
+    start_ns: int = 0
+    """Of CLOCK_MONOTONIC, once it begins, as the next one."""
+    start_unix_ms: int = 0
 
     def unix_ms(self, at_ns: int) -> int:
         """Return a time by the wall clock of the start, which may be set meanwhile."""

@@ -50,39 +50,49 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
         """Make it ready; ConfigError and ServerError where that cannot be."""
         config = resolve(config)
         self._servers = servers = config.protocol.find_servers()
-        self._asked_workers = config.workers
+        asked_workers = config.workers
         config = dataclasses.replace(config, workers=max(config.workers, servers.count))
-        self._config = config
-        self._observe = observe
         self._interrupted = False
         self._is_measured = False
-        self._sources = open_sources(config, observe)
-        due = arrivals(config, conversations_of(self._sources))
-        servers.visit(_workloads(config, self._sources, servers.count))
+        sources = open_sources(config, observe)
+        turns = conversations_of(sources)
+        due = arrivals(config, turns)
+        servers.visit(_workloads(config, sources, servers.count))
         try:
-            digests = ",".join(data_digests(self._sources, observe))
-            sent, of_form = as_sent(config, servers.first, self._sources, observe)
-            self._facts = _facts(config, servers.first, digests) | of_form
-            if turns := conversations_of(self._sources):
-                self._facts |= {"Sessions": turns.count, "Turns": len(turns)}
+            digests = ",".join(data_digests(sources, observe))
+            sent, of_form = as_sent(config, servers.first, sources, observe)
+            facts = _facts(config, servers.first, digests) | of_form
+            if turns:
+                facts |= {"Sessions": turns.count, "Turns": len(turns)}
             # One client reads the servers' statistics for all.
             process = None if config.server_pid is None else ProcessReader(config.server_pid)
-            is_first = config.is_first_client
-            self._server_watch = servers.watch(process) if is_first else StatisticsWatch()
-            self._generator = _load_generator(config, servers, self._sources, sent, due)
+            server_watch = servers.watch(process) if config.is_first_client else StatisticsWatch()
+            generator = _load_generator(config, servers, sources, sent, due)
+            if spoken := generator.tls():
+                facts["Tls"] = " ".join(spoken)
             near = find_servers(servers.endpoints, servers.records, config.server_pid)
-            self._surroundings = Surroundings(near, is_only_client=config.share is None)
+            self._run = Measurement(
+                config=config,
+                generator=generator,
+                records=servers.records,
+                server_watch=server_watch,
+                surroundings=Surroundings(near, is_only_client=config.share is None),
+                observe=observe,
+                max_requests=config.max_requests(sources[0].tensor_count),
+                asked_workers=asked_workers,
+                query_label=servers.first.label(described_model(config)),
+                facts=facts,
+                equal_tensors=any(source.all_equal for source in sources),
+            )
         except BaseException:
             servers.leave(HURRY_S)
             raise
-        if spoken := self._generator.tls():
-            self._facts["Tls"] = " ".join(spoken)
 
     def __exit__(self, *exception: object) -> None:
         """Give back what it has, in the servers too."""
         if not self._is_measured:
             self._servers.leave(HURRY_S)
-        self._generator.close()
+        self._run.generator.close()
 
     @property
     def server(self) -> ServerFacts:
@@ -91,52 +101,41 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
 
     def snapshot(self) -> coretypes.Snapshot:
         """Return what was counted by now."""
-        return self._generator.snapshot()
+        return self._run.generator.snapshot()
 
     def interrupt(self) -> None:
         """End it as Ctrl-C does, before the block's end; any thread may."""
         self._interrupted = True
-        self._generator.stop()
+        self._run.generator.stop()
 
     def measure(self, at_ns: int = 0) -> Result:
         """Measure, once, from `at_ns` of CLOCK_MONOTONIC on, which is waited for; 0: from now."""
-        config, servers, generator = self._config, self._servers, self._generator
+        run, generator = self._run, self._run.generator
         self._is_measured = True
-        equal_tensors = any(source.all_equal for source in self._sources)
-        self._server_watch.start()
+        run.server_watch.start()
         now_ns = time.monotonic_ns()
 
         def report(event: Event) -> None:
-            self._observe(event)
-            if config.results_so_far and isinstance(event, Interval):
-                stats = self._server_watch.so_far()
-                self._observe(SoFar(result_of(measurement, watch, watch.taken, stats)))
+            run.observe(event)
+            if run.config.results_so_far and isinstance(event, Interval):
+                stats = run.server_watch.so_far()
+                run.observe(SoFar(result_of(measured, watch, watch.taken, stats)))
 
-        measurement = Measurement(
-            config=config,
-            generator=generator,
-            records=servers.records,
-            server_watch=self._server_watch,
-            surroundings=self._surroundings,
+        measured = dataclasses.replace(
+            run,
             observe=report,
-            max_requests=config.max_requests(self._sources[0].tensor_count),
-            asked_workers=self._asked_workers,
-            query_label=servers.first.label(described_model(config)),
-            facts=self._facts,
-            equal_tensors=equal_tensors,
             start_ns=at_ns or now_ns,
             start_unix_ms=unix_ms() + (at_ns and (at_ns - now_ns) // NS_PER_MS),
         )
-        watch = Watch(measurement)
+        watch = Watch(measured)
         try:
             self._await(at_ns)
-            self._observe(Started(self.server))
+            run.observe(Started(self.server))
             generator.start(0 if self._interrupted else at_ns)
             interrupted = watch.until_the_end() or self._interrupted
         except BaseException:  # the observer's: it ends the run
             generator.close()
-            servers.leave(HURRY_S)
-            self._server_watch.finish(HURRY_S)
+            self._left(HURRY_S)
             raise
         at_end = Taken.now(generator)
         try:
@@ -145,14 +144,14 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
             interrupted = True
             server_stats = self._left(HURRY_S)
         end = End.INTERRUPTED if interrupted else End.REACHED
-        return result_of(measurement, watch, at_end, server_stats, end)
+        return result_of(measured, watch, at_end, server_stats, end)
 
     def _left(self, patience_s: float) -> ServerStatistics:
         """Leave the servers, and return what they counted, as far as they answer in time."""
         until_s = time.monotonic() + patience_s
         self._servers.leave(patience_s)
         # The last reading was under way meanwhile; a stuck server is not waited for twice.
-        return self._server_watch.finish(max(0.0, until_s - time.monotonic()))
+        return self._run.server_watch.finish(max(0.0, until_s - time.monotonic()))
 
     def _await(self, at_ns: int) -> None:
         """Wait for most of the time until then; the native threads wait for the rest."""
