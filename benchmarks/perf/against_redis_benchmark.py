@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Dialect
-from aibench_fast.protocols.redisai.request import Request, Tensor
+from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.protocols.session import AskedInput
 from benchmarks.perf import clients
 from benchmarks.perf.bench import MODEL, TENSOR_BYTES, Bench, server_version
 from benchmarks.perf.row import (
@@ -68,7 +69,7 @@ def small_sets(bench: Bench) -> Iterator[Row]:
 def small_dags(bench: Bench) -> Iterator[Row]:
     """One AI.DAGRUN of a tensor of 16 floats a request, 16 outstanding, to the NULL backend."""
     server = bench.null_server
-    inputs = [Tensor("FLOAT", SMALL_SHAPE)]
+    inputs = [AskedInput("FLOAT", SMALL_SHAPE)]
     request = Request(dialect=Dialect.MODELRUN, model=MODEL, inputs=inputs, use_dag=True)
     (command,) = request.commands(0)
     blob = "x" * SMALL_BYTES  # an argument of a program has no bytes that are 0

@@ -14,7 +14,8 @@ from pathlib import Path
 import redis
 
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Dialect
-from aibench_fast.protocols.redisai.request import Request, Tensor
+from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.protocols.session import AskedInput
 
 SHAPE = (1, 224, 224, 3)
 TENSORS = 20
@@ -30,7 +31,7 @@ def send(client: redis.Redis, request: Request, tensor: bytes) -> None:
 
 def main(port: int, requests: int, model: str, tensor_file: str, tensor_bytes: int) -> None:
     """Send so many requests."""
-    request = Request(dialect=Dialect.MODELRUN, model=model, inputs=[Tensor("FLOAT", SHAPE)])
+    request = Request(dialect=Dialect.MODELRUN, model=model, inputs=[AskedInput("FLOAT", SHAPE)])
     with Path(tensor_file).open("rb") as file:
         data = [file.read(tensor_bytes) for _ in range(TENSORS)]
     with redis.Redis(port=port, protocol=2) as client:

@@ -11,12 +11,13 @@ from aibench_fast._core import LoadGenerator, Tensors
 from aibench_fast.coretypes import ClusterNodes, Endpoint, Kind, Snapshot
 from aibench_fast.protocols.redisai.cluster import Shard
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.protocols.redisai.request import Request, Tensor
+from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.protocols.session import AskedInput
 
 REQUEST = Request(
     dialect=Dialect.MODELRUN,
     model="m",
-    inputs=[Tensor("FLOAT", (4,))],
+    inputs=[AskedInput("FLOAT", (4,))],
     output_bytes=[OUTPUT_BYTES],
     shard=Shard(primary=None, tag="3"),  # type: ignore[arg-type]
 )

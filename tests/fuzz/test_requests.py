@@ -12,7 +12,7 @@ from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.client import Wanted
 from aibench_fast.protocols.openinference.http.infer import JSON_LENGTH, InferRequest
 from aibench_fast.protocols.redisai.commands import Dialect
-from aibench_fast.protocols.redisai.request import Request, Tensor
+from aibench_fast.protocols.redisai.request import Request
 from aibench_fast.protocols.session import AskedInput, AskedKind
 from aibench_fast.protocols.settings import Encoding
 from aibench_fast.tensortype import DTYPE_BYTES, REDISAI_DTYPES, tensor_bytes
@@ -76,7 +76,7 @@ def test_a_request_over_http_is_read_back(
     model=names,
     dialect=st.sampled_from(Dialect),
     inputs=st.lists(
-        st.builds(Tensor, st.sampled_from(REDISAI_DTYPES), shapes), min_size=1, max_size=4
+        st.builds(AskedInput, st.sampled_from(REDISAI_DTYPES), shapes), min_size=1, max_size=4
     ),
     use_dag=st.booleans(),
     persist=st.booleans(),
@@ -85,7 +85,7 @@ def test_a_request_over_http_is_read_back(
 def test_a_request_over_resp_is_read_back(
     model: str,
     dialect: Dialect,
-    inputs: list[Tensor],
+    inputs: list[AskedInput],
     use_dag: bool,
     persist: bool,
     timeout_ms: int | None,

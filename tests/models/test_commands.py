@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from aibench_fast.errors import InternalError
 from aibench_fast.models.load import Backend, ModelSpec, model_set
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect, encode
-from aibench_fast.protocols.redisai.request import Request, Tensor
+from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.protocols.session import AskedInput
 
 IMAGE = (1, 224, 224, 3)
 
@@ -21,7 +22,7 @@ def words(command: Command) -> str:
 
 
 def asked(
-    names: Sequence[str], inputs: Sequence[Tensor] = (Tensor("FLOAT", IMAGE),), **more: Any
+    names: Sequence[str], inputs: Sequence[AskedInput] = (AskedInput("FLOAT", IMAGE),), **more: Any
 ) -> list[str]:
     """The commands of a request, which have these names for its keys."""
     request = Request(model="m", inputs=inputs, **more)
@@ -48,7 +49,7 @@ def test_tensor_commands() -> None:
     ],
 )
 def test_model_run(dialect: Dialect, timeout_ms: int | None, expected: str) -> None:
-    inputs = [Tensor("FLOAT", IMAGE)] * 2
+    inputs = [AskedInput("FLOAT", IMAGE)] * 2
     commands = asked(["a", "b", "c"], inputs, dialect=dialect, timeout_ms=timeout_ms)
     assert commands[2] == expected
 
@@ -93,7 +94,7 @@ def test_dag_run(dialect: Dialect, persist: bool, timeout_ms: int | None, expect
 
 
 def test_a_dag_sets_all_inputs_before_it_runs() -> None:
-    inputs = [Tensor("INT64", (1, 8)), Tensor("BOOL", (1, 8))]
+    inputs = [AskedInput("INT64", (1, 8)), AskedInput("BOOL", (1, 8))]
     (told,) = asked(["ids", "mask", "out"], inputs, dialect=Dialect.MODELRUN, use_dag=True)
     assert told == (
         "AI.DAGRUN |> AI.TENSORSET ids INT64 1 8 BLOB <tensor> "
@@ -105,7 +106,7 @@ def test_a_dag_sets_all_inputs_before_it_runs() -> None:
 @pytest.mark.parametrize("persist", [False, True])
 @pytest.mark.parametrize("dialect", Dialect)
 def test_every_key_that_a_dag_loads_is_set_up(dialect: Dialect, persist: bool) -> None:
-    inputs = [Tensor("FLOAT", IMAGE)]
+    inputs = [AskedInput("FLOAT", IMAGE)]
     request = Request(dialect=dialect, model="m", inputs=inputs, use_dag=True, persist=persist)
     (command,) = request.commands(0)
     loaded = [command[command.index("LOAD") + 2]] if "LOAD" in command else []

@@ -14,12 +14,13 @@ from redisclient import connect
 from aibench_fast.cli import main
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect
-from aibench_fast.protocols.redisai.request import Request, Tensor
+from aibench_fast.protocols.redisai.request import Request
+from aibench_fast.protocols.session import AskedInput
 from aibench_fast.server import EmbeddedServer
 
 BATCH = 2
 SHAPE = (BATCH, 224, 224, 3)
-INPUTS = [Tensor("FLOAT", SHAPE)]
+INPUTS = [AskedInput("FLOAT", SHAPE)]
 MIB = 1 << 20
 
 

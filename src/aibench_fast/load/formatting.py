@@ -7,7 +7,7 @@ while it is timed.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aibench_fast._core import JsonTensors, Tensors
@@ -25,11 +25,6 @@ PIECE_BYTES = 1 << 20
 """About this much JSON is formatted between two of them."""
 
 
-Formatted = tuple[Sent, Mapping[str, int]]
-"""The first tensors of a kind that fit. In numbers how many of each input are sent, how many would
-be if all fitted, and their bytes."""
-
-
 def as_sent(
     config: RunConfig, session: Session, sources: Sequence[Source], observe: Observer
 ) -> tuple[list[Sent], dict[str, Any]]:
@@ -41,20 +36,19 @@ def as_sent(
     formats = [session.formats(place) for place in range(len(sources))]
     sharing = len(sources) if as_json else sum(formats)
     requests = config.max_requests(sources[0].tensor_count)
+    memory_bytes = config.json_memory_bytes // max(1, sharing)
     sent: list[Sent] = []
     numbers: Counter[str] = Counter()
     for place, source in enumerate(sources):
-        if not as_json and not formats[place]:
-            as_they_are = [one for one in source.inputs if isinstance(one, Tensors)]
-            sent.append(Sent(source.kind, as_they_are, source.first))
-            continue
-        memory_bytes = config.json_memory_bytes // sharing
         if formats[place]:
-            made = _format_requests(source, place, session, memory_bytes, requests, observe)
+            one = _format_requests(source, place, session, memory_bytes, requests, observe)
+        elif as_json:
+            one = _format_tensors(source, memory_bytes, requests, observe)
         else:
-            made = _format_tensors(source, memory_bytes, requests, observe)
-        sent.append(made[0])
-        numbers.update(made[1])
+            as_they_are = [one for one in source.inputs if isinstance(one, Tensors)]
+            one = Sent(source.kind, as_they_are, source.first)
+        sent.append(one)
+        numbers.update(one.numbers)
     if session.sends_bodies or (not as_json and not any(one.kind.has_strings for one in sources)):
         return sent, {}
     form = "Json" if as_json else "String"
@@ -68,7 +62,7 @@ def _format_requests(
     memory_bytes: int,
     requests: int,
     observe: Observer,
-) -> Formatted:
+) -> Sent:
     """Format what `requests` of a kind send, 0 for any number, in so much memory at most.
 
     `place` is the kind's in the session. Where not all requests fit that differ, the first that do
@@ -114,12 +108,10 @@ def _format_requests(
         inputs.append(source.bodies.ring(source.first, len(formatted)))
     sent = min(given, len(formatted) * kind.batch_size)
     numbers = {"Tensors": sent, "TensorsGiven": given, "Bytes": used_bytes}
-    return Sent(kind, inputs, first=0, skipped=source.first), numbers
+    return Sent(kind, inputs, first=0, skipped=source.first, numbers=numbers)
 
 
-def _format_tensors(
-    source: Source, memory_bytes: int, requests: int, observe: Observer
-) -> Formatted:
+def _format_tensors(source: Source, memory_bytes: int, requests: int, observe: Observer) -> Sent:
     """Format what `requests` of a kind send as JSON, 0 for any number, in so much memory at most.
 
     ConfigError where not one tensor fits, or where a value is none that JSON has.
@@ -146,7 +138,7 @@ def _format_tensors(
     inputs = [one.finish(count) for one in writers]
     used_bytes = sum(one.batch_bytes(count) for one in inputs)
     numbers = {"Tensors": count, "TensorsGiven": given, "Bytes": used_bytes}
-    return Sent(source.kind, inputs, source.first % count), numbers
+    return Sent(source.kind, inputs, source.first % count, numbers=numbers)
 
 
 def _too_low(source: Source, memory_bytes: int, things: str, needed: str) -> ConfigError:

@@ -3,8 +3,8 @@
 import dataclasses
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -133,6 +133,9 @@ class Sent:
     """Which tensor is sent first."""
     skipped: int = 0
     """How many tensors of the source come before the first one here."""
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """Of formatted ones, how many of each input are sent, how many would be if all fitted, and
+    their bytes."""
 
     @property
     def request_bytes(self) -> int:

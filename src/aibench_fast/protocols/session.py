@@ -80,7 +80,7 @@ class AskedInput:
     """One of tensortype.DTYPES."""
     shape: Sequence[int]
     """As it is sent, with the batch."""
-    trial: bytes
+    trial: bytes = b""
     """Its bytes in the first request."""
     name: str | None = None
 

@@ -1,5 +1,6 @@
 """The session with an HTTP endpoint, before and after a run."""
 
+from contextlib import closing
 from functools import cache
 
 from aibench_fast._core import LLHTTP_VERSION
@@ -51,7 +52,8 @@ class AnyHttpSession(Session):
         self._asked = f"{self._method} {target}"
         """As messages call a request."""
         self._head = open_head(address, self._method, target, self._content_type())
-        with HttpClient(address, max(REPLY_TIMEOUT_S, settings.patience_s)) as client:
+        patience_s = max(REPLY_TIMEOUT_S, settings.patience_s)
+        with closing(HttpClient(address, patience_s)) as client:
             replies = [self._try(client, kind) for kind in self._kinds]
             self._plans = [self._plan_of(reply) for reply in replies]
             for kind, plan, reply in zip(self._kinds, self._plans, replies, strict=True):

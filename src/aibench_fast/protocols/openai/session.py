@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 
 from aibench_fast.coretypes import TokenPlan
 from aibench_fast.errors import ConfigError, ServerError
@@ -93,7 +94,7 @@ class OpenAiSession(AnyHttpSession):
 def only_model(address: HttpAddress, target: str) -> str:
     """Return a server's only model; ConfigError if it has several or lists none, ServerError."""
     path = models_path(target)
-    with HttpClient(address) as client:
+    with closing(HttpClient(address)) as client:
         reply = client.ask(path)
     found = _listed_models(reply)
     if found is None:

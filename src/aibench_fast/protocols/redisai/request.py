@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
 
 from aibench_fast.coretypes import RespPlan, RespStrings
 from aibench_fast.errors import ConfigError
@@ -16,6 +15,11 @@ from aibench_fast.tensortype import STRINGS, split_strings, tensor_bytes
 STRING_DTYPE = "STRING"
 SHOWN_BYTES = 60
 (ASKING,) = encode(["ASKING"])
+
+
+def dtype_of(one: AskedInput) -> str:
+    """Return RedisAI's name of the type of an input's values."""
+    return STRING_DTYPE if one.dtype == STRINGS else one.dtype
 
 
 def blob_of(one: AskedInput, tensor: bytes) -> bytes:
@@ -32,14 +36,6 @@ def blob_of(one: AskedInput, tensor: bytes) -> bytes:
     return b"".join(string + b"\0" for string in strings)
 
 
-class Tensor(NamedTuple):
-    """One input of a request."""
-
-    dtype: str
-    shape: Sequence[int]
-    """With the batch before it."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """The inference request of every worker: a pipeline of commands, or one DAG.
@@ -50,7 +46,7 @@ class Request:
 
     dialect: Dialect
     model: str
-    inputs: Sequence[Tensor]
+    inputs: Sequence[AskedInput]
     """In the model's order."""
     wanted: Sequence[str] = ()
     """The outputs to fetch, by name or number; none: all."""
@@ -148,7 +144,7 @@ class Request:
         """
         sources, targets = self.keys(worker)
         sets: list[Command] = [
-            ["AI.TENSORSET", key, one.dtype, *one.shape, "BLOB", TENSOR_BLOB]
+            ["AI.TENSORSET", key, dtype_of(one), *one.shape, "BLOB", TENSOR_BLOB]
             for key, one in zip(sources, self.inputs, strict=True)
         ]
         gets: list[Command] = [["AI.TENSORGET", key, "BLOB"] for key in self.fetched_keys(worker)]
@@ -171,7 +167,7 @@ class Request:
 
         `asking`: with an ASKING before each command, for a slot that is on its way to a node.
         """
-        varies = any(one.dtype == STRING_DTYPE for one in self.inputs)
+        varies = any(one.dtype == STRINGS for one in self.inputs)
         sizes = iter(
             [None if varies else tensor_bytes(one.shape, one.dtype) for one in self.inputs]
         )

@@ -13,7 +13,7 @@ from typing import Any
 from aibench_fast.coretypes import RespStrings
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.cluster import RedisCluster, Shard, SlotQuestions, read_cluster
+from aibench_fast.protocols.redisai.cluster import RedisCluster, SlotQuestions, read_cluster
 from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect
 from aibench_fast.protocols.redisai.connection import (
     REPLY_TIMEOUT_S,
@@ -34,7 +34,7 @@ from aibench_fast.protocols.redisai.model import (
     requests_in_batch,
 )
 from aibench_fast.protocols.redisai.replies import Refusal, Skimmed, shown_reply
-from aibench_fast.protocols.redisai.request import STRING_DTYPE, Request, Tensor, blob_of
+from aibench_fast.protocols.redisai.request import Request, blob_of, dtype_of
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.session import HURRY_S, AskedKind, Output, ServerRecord, Workload
 from aibench_fast.results.groups import ServerFacts
@@ -95,7 +95,19 @@ def visit(
         connection = questions.home
         server, modules, pid = _server(connection)
         dialect = settings.dialect or ask_dialect(connection)
-        requests = [_request(settings, dialect, kind, shard) for kind in kinds]
+        requests = [
+            Request(
+                dialect=dialect,
+                model=kind.model,
+                inputs=kind.inputs,
+                wanted=settings.outputs,
+                use_dag=settings.use_dag,
+                persist=settings.persist_results,
+                timeout_ms=settings.timeout_ms,
+                shard=shard,
+            )
+            for kind in kinds
+        ]
         _check_commands(connection, server, requests[0])
         if settings.timeout_ms is not None and EMBEDDED_VERSION not in modules:
             _check_timeout(connection, settings.timeout_ms)
@@ -150,24 +162,6 @@ def visit(
         pid=pid,
     )
     return record, requests
-
-
-def _request(
-    settings: RedisAiSettings, dialect: Dialect, kind: AskedKind, shard: Shard | None
-) -> Request:
-    return Request(
-        dialect=dialect,
-        model=kind.model,
-        inputs=[
-            Tensor(STRING_DTYPE if one.dtype == STRINGS else one.dtype, one.shape)
-            for one in kind.inputs
-        ],
-        wanted=settings.outputs,
-        use_dag=settings.use_dag,
-        persist=settings.persist_results,
-        timeout_ms=settings.timeout_ms,
-        shard=shard,
-    )
 
 
 def leave(
@@ -329,7 +323,7 @@ def _trial(
         request = _fetching(request, model, count)
         found = [_fetched(questions, key) for key in request.fetched_keys(worker)]
     except ConnectionClosed as error:
-        tensors = " and ".join(describe(one.shape, one.dtype) for one in request.inputs)
+        tensors = " and ".join(describe(one.shape, dtype_of(one)) for one in request.inputs)
         raise ServerError(
             f"{error}, the trial request of {tensors} to the model {request.model}; "
             "the server may have ended: a shape that the model does not take can do that"

@@ -5,7 +5,7 @@ import json
 import re
 import ssl
 from collections.abc import Collection, Mapping
-from typing import Any, Self
+from typing import Any
 
 from aibench_fast._core import judge_http
 from aibench_fast.coretypes import AnyHttpPlan, Endpoint, HttpPlan, TokenPlan
@@ -131,14 +131,6 @@ class HttpClient:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        """Return itself, connected."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the connection."""
-        self.close()
 
 
 def json_of(where: str, reply: Reply, what: str) -> dict[str, Any]:
