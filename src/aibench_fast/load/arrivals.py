@@ -15,7 +15,7 @@ from aibench_fast.files import TEXT_ENCODING
 from aibench_fast.load.config import RunConfig
 from aibench_fast.tensors import trace
 from aibench_fast.tensors.conversations import Conversations
-from aibench_fast.tensors.readonce import read_once, state_of
+from aibench_fast.tensors.readonce import read_once
 
 NS_PER_S = 1_000_000_000
 
@@ -90,17 +90,13 @@ def _ns(seconds: float) -> int:
     return round(seconds * NS_PER_S)
 
 
+@read_once()
 def read_arrivals(file: Path) -> "array[int]":
     """Read the offsets, in nanoseconds.
 
     Empty lines and those that begin with # are skipped. ConfigError names the line that is not a
     number, or is before the one above it, or the file that has none.
     """
-    return _read_arrivals(file, state_of([file]))
-
-
-@read_once
-def _read_arrivals(file: Path, state: object) -> "array[int]":
     offsets_ns = array("q")
     try:
         with file.open(encoding=TEXT_ENCODING) as lines:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.tensors import bodies
-from aibench_fast.tensors.readonce import read_once, state_of
+from aibench_fast.tensors.readonce import read_once
 from aibench_fast.tensors.strings import Strings
 from aibench_fast.tensortype import joined_strings
 
@@ -95,17 +95,13 @@ def _messages(fields: Mapping[str, Any], before: list[Any]) -> list[Any]:
     return given if given is not None else [*before, {"role": "user", "content": fields["text"]}]
 
 
+@read_once(bodies.files_of)
 def read(file: Path) -> Strings | Conversations:
     """Read a file of prompts; those without sessions stay as they lie.
 
     Lines with equal `session` are the turns of a conversation, and any other line is one by itself.
     ConfigError as of `bodies.numbered`, or where a turn is wrong, by its line.
     """
-    return _read(file, state_of(bodies.files_of(file)))
-
-
-@read_once
-def _read(file: Path, state: object) -> Strings | Conversations:
     sessions: dict[object, list[Turn]] = {}
     for turn, session in _turns(file):
         key = object() if session is None else json.dumps(session)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError, misread
-from aibench_fast.tensors.readonce import read_once, state_of
-from aibench_fast.tensors.strings import SHOWN_CHARACTERS, WORDS, Strings
+from aibench_fast.tensors.readonce import read_once
+from aibench_fast.tensors.strings import SHOWN_CHARACTERS, WORDS, Strings, draw_number
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -49,10 +49,10 @@ def draw(
     ConfigError if the tokenizer cannot be read, or has no text of some length.
     """
     generator = random.Random(seed)
-    lengths = [_number(generator, prompt_tokens) for _ in range(count)]
+    lengths = [draw_number(generator, prompt_tokens) for _ in range(count)]
     drawn = (_text(generator, length, number) for number, length in enumerate(lengths))
     texts = drawn if tokenizer is None else _exact(drawn, lengths, read_tokenizer(tokenizer))
-    answers = [output_tokens and _number(generator, output_tokens) for _ in range(count)]
+    answers = [output_tokens and draw_number(generator, output_tokens) for _ in range(count)]
     step = -(-count // PROGRESS_PARTS)
 
     def lines() -> Iterator[list[bytes]]:
@@ -62,12 +62,6 @@ def draw(
             yield [_line(*one)]
 
     return Strings(lines())
-
-
-def _number(generator: random.Random, within: Bounds) -> int:
-    # Python guarantees the same sequence in all versions for random() alone.
-    low, high = within
-    return low + int(generator.random() * (high - low + 1))
 
 
 def _text(generator: random.Random, words: int, number: int) -> str:
@@ -88,14 +82,14 @@ def _line(text: str, most: int | None) -> bytes:
     return json.dumps({"text": text, "max_tokens": most}).encode()
 
 
+def _tokenizer_files(path: Path) -> list[Path]:
+    return [path / "tokenizer.json" if path.is_dir() else path]
+
+
+@read_once(_tokenizer_files)
 def read_tokenizer(path: Path) -> "Tokenizer":
     """Read a tokenizer.json, or the one of a folder; ConfigError."""
-    file = path / "tokenizer.json" if path.is_dir() else path
-    return _read_tokenizer(file, state_of([file]))
-
-
-@read_once
-def _read_tokenizer(file: Path, state: object) -> "Tokenizer":
+    (file,) = _tokenizer_files(path)
     try:
         from tokenizers import Tokenizer
     except ImportError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import reading
-from aibench_fast.tensors.readonce import read_once, state_of
+from aibench_fast.tensors.readonce import read_once
 from aibench_fast.tensors.tensorfile import files_of
 from aibench_fast.tensortype import STRINGS, describe, joined_strings
 
@@ -56,7 +56,8 @@ class Strings:
         return b"".join(self._data[self._ends[n] : self._ends[n + 1]] for n in places)
 
 
-def read(path: Path, shape: Sequence[int]) -> Strings:
+@read_once(files_of)
+def read(path: Path, shape: tuple[int, ...]) -> Strings:
     """Read a file of tensors of this shape, without a batch dimension.
 
     Each line of a .jsonl file is a tensor: a JSON string, or an array of strings. Other files are
@@ -64,12 +65,15 @@ def read(path: Path, shape: Sequence[int]) -> Strings:
 
     ConfigError if it cannot be read, has no tensor, or has an invalid line.
     """
-    return _read(path, tuple(shape), state_of(files_of(path)))
-
-
-@read_once
-def _read(path: Path, shape: Sequence[int], state: object) -> Strings:
-    return Strings(_tensors_of(path, shape))
+    lines, values = _lines(path), math.prod(shape)
+    if path.suffix == JSONL_SUFFIX:
+        return Strings(_json_tensors(path, lines, shape))
+    if len(lines) % values:
+        raise ConfigError(
+            f"text file {path}: {len(lines):,} lines are not a whole number of tensors of "
+            f"{_shown(shape)}, which take {values:,} each"
+        )
+    return Strings(lines[place : place + values] for place in range(0, len(lines), values))
 
 
 def generate(tensor_count: int, shape: Sequence[int], seed: int) -> Strings:
@@ -80,22 +84,15 @@ def generate(tensor_count: int, shape: Sequence[int], seed: int) -> Strings:
 
 
 def _words(generator: random.Random) -> bytes:
-    # Python guarantees the same sequence in all versions for random() alone.
-    count = LEAST_WORDS + int(generator.random() * (MOST_WORDS - LEAST_WORDS + 1))
+    count = draw_number(generator, (LEAST_WORDS, MOST_WORDS))
     return " ".join(WORDS[int(generator.random() * len(WORDS))] for _ in range(count)).encode()
 
 
-def _tensors_of(path: Path, shape: Sequence[int]) -> Iterator[list[bytes]]:
-    lines = _lines(path)
-    if path.suffix == JSONL_SUFFIX:
-        return _json_tensors(path, lines, shape)
-    values = math.prod(shape)
-    if len(lines) % values:
-        raise ConfigError(
-            f"text file {path}: {len(lines):,} lines are not a whole number of tensors of "
-            f"{_shown(shape)}, which take {values:,} each"
-        )
-    return (lines[place : place + values] for place in range(0, len(lines), values))
+def draw_number(generator: random.Random, within: tuple[int, int]) -> int:
+    """Return a number within the bounds, all of which are equally likely."""
+    # Python guarantees the same sequence in all versions for random() alone.
+    low, high = within
+    return low + int(generator.random() * (high - low + 1))
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -9,14 +9,15 @@ import hashlib
 import json
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
+from aibench_fast.files import reading
 from aibench_fast.tensors.prompts import read_tokenizer
-from aibench_fast.tensors.readonce import read_once, state_of
+from aibench_fast.tensors.readonce import read_once
 from aibench_fast.tensors.strings import WORDS
 from aibench_fast.tensortype import joined_strings
 
@@ -96,35 +97,25 @@ def read_arrivals(file: Path, speed: float) -> "array[int]":
     return array("q", [round((one - times_ms[0]) * NS_PER_MS / speed) for one in times_ms])
 
 
+@read_once()
 def read(file: Path) -> Sequence[Line]:
     """Return the requests of a trace; ConfigError names the line that is wrong, and how."""
-    return _read(file, state_of([file]))
-
-
-@read_once
-def _read(file: Path, state: object) -> Sequence[Line]:
-    return [*_lines(file)]
-
-
-def _lines(file: Path) -> Iterator[Line]:
-    before = None
-    try:
-        with file.open("rb") as lines:
-            for number, text in enumerate(lines, 1):
-                if not text.strip():
-                    continue
-                line = _line(f"`trace` {file}, line {number}: ", text)
-                if before is not None and line.timestamp_ms < before:
-                    raise ConfigError(
-                        f"`trace` {file}, line {number}: timestamp {line.timestamp_ms:g} is before "
-                        f"{before:g} of the line above it; put the lines in order of time"
-                    )
-                before = line.timestamp_ms
-                yield line
-    except OSError as error:
-        raise ConfigError(f"`trace` {file}: cannot be read: {error.strerror}") from error
-    if before is None:
+    found: list[Line] = []
+    with reading(f"`trace` {file}: cannot be read"), file.open("rb") as lines:
+        for number, text in enumerate(lines, 1):
+            if not text.strip():
+                continue
+            where = f"`trace` {file}, line {number}: "
+            line = _line(where, text)
+            if found and line.timestamp_ms < (before_ms := found[-1].timestamp_ms):
+                raise ConfigError(
+                    f"{where}timestamp {line.timestamp_ms:g} is before {before_ms:g} of the line "
+                    "above it; put the lines in order of time"
+                )
+            found.append(line)
+    if not found:
         raise ConfigError(f"`trace` {file}: it has no request; each line is one, as JSON")
+    return found
 
 
 def _line(where: str, text: bytes) -> Line:
