@@ -452,7 +452,7 @@ def test_more_workers_than_the_shell_lets_open_files(cli: Cli, tensor_file: Path
     [("1000ms", 1.0), ("1m30s", 90.0), ("1.5s", 1.5), ("250us", 0.00025), ("0", 0.0)],
 )
 def test_durations_are_read_as_go_writes_them(duration: str, seconds: float) -> None:
-    from aibench_fast.cli.options.values import seconds as read_seconds
+    from aibench_fast.cli.options.parser import seconds as read_seconds
 
     assert read_seconds(duration) == pytest.approx(seconds)
 

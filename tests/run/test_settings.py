@@ -9,7 +9,7 @@ from fake_redisai import FakeRedisAI
 
 from aibench_fast import ConfigError, RunConfig, ServerAddress, run
 from aibench_fast.cli import build_parser, main
-from aibench_fast.cli.options.names import with_options
+from aibench_fast.cli.output import with_options
 from aibench_fast.protocols import registry
 from aibench_fast.protocols.redisai.commands import Dialect
 from aibench_fast.protocols.redisai.protocol import RedisAi

@@ -16,7 +16,7 @@ from commandline import Cli, command
 from fake_redisai import META, OK, FakeRedisAI
 from redisclient import load_into, stored_in
 
-from aibench_fast.cli.options.values import axis
+from aibench_fast.cli.options.parser import axis
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.studies.grid import Cell, Grid

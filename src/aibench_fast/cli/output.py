@@ -7,16 +7,36 @@ is reported once on standard error.
 import errno
 import io
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
-
-from aibench_fast.cli.options.names import with_options
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 _ESCAPED = "backslashreplace"
 """How characters are shown that the encoding of a stream lacks."""
+_SETTING = re.compile("`([a-z_]+)`")
+_OTHERWISE = {
+    "burn_in_until_steady": "--burn-in auto",
+    "ca_file": "--cacert",
+    "certificate": "--cert",
+    "failures": "--fail",
+    "folder": "--results-dir",
+    "headers": "--header",
+    "highest": "--to",
+    "inputs": "--input",
+    "lowest": "--from",
+    "min_batch_timeout_ms": "--minbatchtimeout",
+    "outputs": "--output",
+    "password": "--password-file or --ask-password",
+    "reference_file": "--verify",
+    "reply_timeout_s": "--dial-read-timeout",
+    "sample_responses": "--print-responses",
+    "server_name": "--tls-server-name",
+    "server_pid": "--embedded",
+}
+"""The options that are not called as their settings are."""
 
 
 class _Stream(io.TextIOWrapper):
@@ -86,6 +106,22 @@ def _opened(number: int, before: Any) -> io.TextIOWrapper:
 def note(message: str, program: str = "aibench-fast") -> None:
     """Print a line on standard error, with options in place of the settings that it names."""
     print(f"{program}: {with_options(message)}", file=sys.stderr)
+
+
+def with_options(message: str) -> str:
+    """Return a message of the package with options in place of settings.
+
+    The package names a setting as Python does, between backticks: `max_lag_s`. The command line
+    prints the option instead: --max-lag.
+    """
+    return _SETTING.sub(lambda found: _option(found[1]), message)
+
+
+def _option(setting: str) -> str:
+    if setting in _OTHERWISE:
+        return _OTHERWISE[setting]
+    name = setting.removesuffix("_bytes").removesuffix("_s")
+    return f"--{name.replace('_', '-')}"
 
 
 def is_refused() -> bool:

@@ -16,8 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from aibench_fast.cli.options.parser import QUIET, add_all
-from aibench_fast.cli.options.values import by_name, size
+from aibench_fast.cli.options.parser import QUIET, add_all, by_name, size
 from aibench_fast.cli.output import progress_bar
 from aibench_fast.cluster import connect
 from aibench_fast.errors import ConfigError

@@ -7,12 +7,9 @@ from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import shown
-from aibench_fast.cli.options.load import add_load_options, add_reporting_options, dask_client
-from aibench_fast.cli.options.parser import add_all
-from aibench_fast.cli.options.request import add_request_options, add_slo_option, add_trace_options
-from aibench_fast.cli.options.runconfig import files_read, run_config
+from aibench_fast.cli.options import runs
+from aibench_fast.cli.options.parser import add_all, refuse
 from aibench_fast.cli.options.server import add_server_options
-from aibench_fast.cli.options.values import refuse
 from aibench_fast.cli.output import is_refused
 from aibench_fast.cli.saving import logged, print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
@@ -42,8 +39,8 @@ EXAMPLE = (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_server_options(parser, several=True, any_protocol=True)
-    add_request_options(parser)
-    add_trace_options(parser)
+    runs.add_request_options(parser)
+    runs.add_trace_options(parser)
     load = parser.add_argument_group("Load")
     add_all(
         load,
@@ -63,9 +60,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         limit_rps={"type": float},
         profile={"default": None},
     )
-    add_load_options(load)
-    add_slo_option(parser)
-    add_reporting_options(parser)
+    runs.add_load_options(load)
+    runs.add_slo_option(parser)
+    runs.add_reporting_options(parser)
     add_all(
         parser.add_argument_group("Repeats"),
         {
@@ -122,7 +119,7 @@ def _share(word: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = run_config(
+    config = runs.run_config(
         options,
         profile=() if options.profile is None else parse_profile(options.profile),
         live_readings=options.live and not options.quiet and sys.stdout.isatty(),
@@ -131,7 +128,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     check_outputs(
         _files_written(options),
-        [*files_read(options, config), ("--arrivals-file", options.arrivals_file)],
+        [*runs.files_read(options, config), ("--arrivals-file", options.arrivals_file)],
     )
     if not options.embedded:
         config = resolve(config)
@@ -146,7 +143,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         with (
             shown(options) as show,
-            dask_client(options) as client,
+            runs.dask_client(options) as client,
             started(config, options.embedded, show) as config,
             logged(options.hdr_log_file, partial(_report, options, show)) as observe,
         ):

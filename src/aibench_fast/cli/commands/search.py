@@ -8,14 +8,10 @@ from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import print_preparing
-from aibench_fast.cli.options.load import add_load_options, add_reporting_options, dask_client
-from aibench_fast.cli.options.names import with_options
-from aibench_fast.cli.options.parser import REPEATED, add_all
-from aibench_fast.cli.options.request import add_request_options
-from aibench_fast.cli.options.runconfig import files_read, run_config
+from aibench_fast.cli.options import runs
+from aibench_fast.cli.options.parser import REPEATED, BurnIn, add_all
 from aibench_fast.cli.options.server import add_server_options
-from aibench_fast.cli.options.values import BurnIn
-from aibench_fast.cli.output import note
+from aibench_fast.cli.output import note, with_options
 from aibench_fast.cli.saving import print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs
@@ -65,9 +61,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         **{"from": {"dest": "lowest"}, "to": {"dest": "highest"}},
         workers={"default": None},
     )
-    add_request_options(parser)
-    add_load_options(parser.add_argument_group("Load"))
-    add_reporting_options(parser)
+    runs.add_request_options(parser)
+    runs.add_load_options(parser.add_argument_group("Load"))
+    runs.add_reporting_options(parser)
     add_all(
         parser,
         {
@@ -94,12 +90,12 @@ def _search(options: argparse.Namespace) -> int:
         workers = options.workers
     limits, targets = split_slo(options.slo)
     expected = expectations(options.expect)
-    config = run_config(options, workers=workers, limit_rps=rate, slo=limits)
+    config = runs.run_config(options, workers=workers, limit_rps=rate, slo=limits)
     check_possible(expected, config)
     others = [("--results-dir", options.results_dir / SEARCH_FILE)]  # which the search checks
-    check_outputs([("--junit", options.junit)], [*files_read(options, config), *others])
+    check_outputs([("--junit", options.junit)], [*runs.files_read(options, config), *others])
     with (
-        dask_client(options) as client,
+        runs.dask_client(options) as client,
         _shown(options) as show,
         started(config, options.embedded, show) as config,
     ):

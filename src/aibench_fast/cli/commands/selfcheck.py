@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from aibench_fast.cli.options.parser import add_all
+from aibench_fast.cli.options.parser import add_all, by_name, refuse, shape
 from aibench_fast.cli.options.secrets import read_headers
 from aibench_fast.cli.options.server import (
     add_server_options,
@@ -12,7 +12,6 @@ from aibench_fast.cli.options.server import (
     located,
     tls_settings,
 )
-from aibench_fast.cli.options.values import by_name, refuse, shape
 from aibench_fast.cli.output import progress_bar
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.config import RunConfig

@@ -6,9 +6,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from aibench_fast import __version__
-from aibench_fast.cli.options.parser import add_all
+from aibench_fast.cli.options.parser import add_all, refuse
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
-from aibench_fast.cli.options.values import refuse
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import DEFAULT_MODEL

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from aibench_fast.cli.options.parser import add_all
+from aibench_fast.cli.options.parser import add_all, by_name
 from aibench_fast.cli.options.secrets import read_headers
 from aibench_fast.cli.options.server import add_server_options, located
-from aibench_fast.cli.options.values import by_name
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import DEFAULT_MODEL
 from aibench_fast.protocols.address import ServerAddress

@@ -11,15 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
+from aibench_fast.cli.options import runs
 from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
-from aibench_fast.cli.options.load import add_load_options, add_reporting_options, dask_client
-from aibench_fast.cli.options.names import with_options
-from aibench_fast.cli.options.parser import add_all
-from aibench_fast.cli.options.request import LENGTHS, add_request_options, add_slo_option
-from aibench_fast.cli.options.runconfig import files_read, run_config
+from aibench_fast.cli.options.parser import add_all, axis, by_name, number_ranges, rates
 from aibench_fast.cli.options.server import add_server_options
-from aibench_fast.cli.options.values import axis, by_name, number_ranges, rates
-from aibench_fast.cli.output import note
+from aibench_fast.cli.output import note, with_options
 from aibench_fast.cli.saving import print_unsaved, printed, write_junit
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import RunConfig
@@ -44,7 +40,7 @@ EXAMPLE = (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_server_options(parser, any_protocol=True, cluster=True)
-    of_grid = {f"{name} N|LOW-HIGH,...": text for name, text in LENGTHS.items()}
+    of_grid = {f"{name} N|LOW-HIGH,...": text for name, text in runs.LENGTHS.items()}
     add_all(
         parser.add_argument_group(
             "Grid", "Write numbers as 1,8,16 or MIN:MAX:STEP; 0:50:10 is 1,10,20,30,40,50."
@@ -70,11 +66,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         prompt_tokens={"type": number_ranges},
         output_tokens={"type": number_ranges},
     )
-    add_request_options(parser, in_grid=True)
-    add_load_options(load := parser.add_argument_group("Load"))
-    add_slo_option(parser)
+    runs.add_request_options(parser, in_grid=True)
+    runs.add_load_options(load := parser.add_argument_group("Load"))
+    runs.add_slo_option(parser)
     add_all(load, {"--burn-in-images N": "warm up with N tensors: as many requests as hold them"})
-    add_reporting_options(parser)
+    runs.add_reporting_options(parser)
     add_all(
         parser.add_argument_group("Sweep"),
         {
@@ -112,7 +108,7 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         config = _common_config(one)
         check_possible(expected, config)
         servers.append(Server(config=config, name=name, embedded=one.embedded))
-        reads += files_read(one, config)
+        reads += runs.files_read(one, config)
     reads = [*dict.fromkeys(reads)]
     # Before a server is asked, and again when the model's batch size says how results are called.
     check_outputs([("--junit", options.junit)], reads)
@@ -128,7 +124,7 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         if options.dry_run:
             return _print_plan(plan, options)
         check_outputs([("--junit", options.junit), *plan.files_written()], reads)
-        with dask_client(options) as client:
+        with runs.dask_client(options) as client:
             made = plan.carry_out(source(client, options.clients), expected)
     cases = [(str(one.cell), one.result) for one in made.runs if one.result is not None]
     write_junit(options.junit, cases)
@@ -146,7 +142,7 @@ def _common_config(options: argparse.Namespace) -> RunConfig:
     threads = options.threads and min(options.threads, most_workers)
     axes = ("batch_size", "limit_rps", "prompt_tokens", "output_tokens")
     first = {name: getattr(options, name)[0] for name in axes}
-    return run_config(options, workers=most_workers, threads=threads, **first)
+    return runs.run_config(options, workers=most_workers, threads=threads, **first)
 
 
 def _print_plan(plan: Plan, options: argparse.Namespace) -> int:

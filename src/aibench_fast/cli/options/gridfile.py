@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aibench_fast.cli.options.parser import refuse
 from aibench_fast.cli.options.server import is_address_given, is_tls
-from aibench_fast.cli.options.values import refuse
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.files import read_text
 from aibench_fast.load.kinds import check_keys, shown

@@ -6,9 +6,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from aibench_fast.cli.options.parser import REPEATED, add_all
+from aibench_fast.cli.options.parser import REPEATED, add_all, ports, refuse
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
-from aibench_fast.cli.options.values import ports, refuse
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.protocols.address import ServerAddress, TlsSettings, url_parts
 from aibench_fast.protocols.redisai.protocol import RedisAi
