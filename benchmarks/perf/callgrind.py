@@ -7,18 +7,16 @@ import re
 import subprocess
 from pathlib import Path
 
-from benchmarks.perf.programs import OPTIMISED
-
 # The driver's main thread reads figures once in this time, which is not what a request costs.
-LOOK_NEVER = "-DLOOK_EVERY_NS=(60*NS_PER_S)"
+LOOK_NEVER = "LOOK_EVERY_NS=(60*NS_PER_S)"
 # A reply that is late because the machine is busy does not fail the count.
-PATIENT = "-DREPLY_TIMEOUT_NS=(60*NS_PER_S)"
+PATIENT = "REPLY_TIMEOUT_NS=(60*NS_PER_S)"
 IO_THREADS_ALONE = "--toggle-collect=iothread_main"
 
 
-def counted_flags(tensor_bytes: int) -> tuple[str, ...]:
-    """How the driver is to be compiled to be counted."""
-    return (*OPTIMISED, LOOK_NEVER, PATIENT, f"-DTENSOR_BYTES={tensor_bytes}")
+def counted(tensor_bytes: int) -> tuple[str, ...]:
+    """Return the macros of a driver whose instructions are counted."""
+    return (LOOK_NEVER, PATIENT, f"TENSOR_BYTES={tensor_bytes}")
 
 
 def instructions_per_request(

@@ -29,8 +29,8 @@ LARGE_VALUES = 64 << 20  # their tensor is of 256 MB, which no cache holds
 def instructions(bench: Bench) -> Iterator[Row]:
     """User-space instructions a request, by callgrind, with one worker and with many."""
     installed("valgrind", "valgrind")
-    flags = callgrind.counted_flags(TENSOR_BYTES)
-    driver = programs.compile_driver(bench.folder / "driver", bench.libraries, flags=flags)
+    defines = callgrind.counted(TENSOR_BYTES)
+    driver = programs.compile_driver(bench.folder / "driver", bench.libraries, defines=defines)
     counts = {}
     for workers in (FEW_WORKERS, MANY_WORKERS):
         counts[workers] = callgrind.instructions_per_request(

@@ -19,7 +19,6 @@ FINDINGS = HERE / "findings"
 class Target(NamedTuple):
     """The parts of a fuzzer."""
 
-    libraries: Sequence[str]
     natives: Sequence[str]
     """The native files that judging needs, without one that the target includes."""
     shared: Sequence[str] = ()
@@ -29,12 +28,12 @@ class Target(NamedTuple):
 _OUTPUTS = ("replycheck", "oip", "stringdata", "tensordata")
 _GRPC = [*_OUTPUTS, "failures", "grpcstatus", "http2", "mempool", "oipmessage", "wire"]
 TARGETS = {
-    "resp": Target(["hiredis"], ["replycheck", "stringdata"]),
-    "http": Target(["llhttp", "yyjson"], [*_OUTPUTS, "httphead", "jsonvalues", "failures"]),
-    "tokens": Target(["llhttp", "yyjson"], ["replycheck", "failures", "httphead", "tokenevent"]),
-    "grpc": Target(["nghttp2"], _GRPC, ["frames", "response"]),
-    "inferences": Target(["nghttp2"], [*_GRPC, "grpc"], ["frames", "response"]),
-    "message": Target([], [*_OUTPUTS, "oipmessage", "wire"], ["response"]),
+    "resp": Target(["replycheck", "stringdata"]),
+    "http": Target([*_OUTPUTS, "httphead", "jsonvalues", "failures"]),
+    "tokens": Target(["replycheck", "failures", "httphead", "tokenevent"]),
+    "grpc": Target(_GRPC, ["frames", "response"]),
+    "inferences": Target([*_GRPC, "grpc"], ["frames", "response"]),
+    "message": Target([*_OUTPUTS, "oipmessage", "wire"], ["response"]),
 }
 SPARE_S = 60
 
@@ -54,7 +53,7 @@ def build(target: str, folder: Path, libraries: Sources) -> Path:
     sources = [HERE / "fuzz" / f"{name}.c" for name in (target, *made.shared, "fuzz", "main")]
     sources += [programs.NATIVE / f"{name}.c" for name in made.natives]
     return programs.compile_c(
-        folder / f"fuzz-{target}", *sources, libraries=libraries.only(*made.libraries),
+        folder / f"fuzz-{target}", *sources, libraries=libraries,
         **programs.sanitized("address,undefined"),
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ def driver(
     system_program("valgrind", "valgrind")
     return programs.compile_driver(
         tmp_path_factory.mktemp("driver") / "driver", libraries,
-        flags=callgrind.counted_flags(TENSOR_BYTES), library_flags=("-O1",),
+        defines=callgrind.counted(TENSOR_BYTES),
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def driver(
 ) -> Path:
     system_program("valgrind", "valgrind")
     program = tmp_path_factory.mktemp("driver") / "driver"
-    return programs.compile_driver(program, libraries, flags=callgrind.counted_flags(TENSOR_BYTES))
+    return programs.compile_driver(program, libraries, defines=callgrind.counted(TENSOR_BYTES))
 
 
 def compiler() -> tuple[str, str]:

@@ -27,7 +27,7 @@ def checked(
     """The driver's command line, up to its arguments."""
     valgrind = system_program("valgrind", "valgrind")
     program = tmp_path_factory.mktemp("driver") / "driver"
-    programs.compile_driver(program, libraries, flags=("-O1", "-g"), library_flags=("-O1",))
+    programs.compile_driver(program, libraries)
     return [
         valgrind, "--quiet", "--leak-check=full",
         f"--error-exitcode={FOUND}", program,

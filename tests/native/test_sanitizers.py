@@ -10,6 +10,7 @@ import grpcfaults
 import pytest
 import tokenfaults
 from certificates import Authority, Certificate, has_openssl
+from ci import examples
 from commandline import completed
 from fake_grpc import FakeGrpc, answer
 from fake_inference import Asked, FakeInference, binary_reply, json_reply, output
@@ -204,9 +205,10 @@ def test_a_run_over_http(driver: Path, small_tensors: Path) -> None:
 
 @pytest.mark.parametrize("streams", [1, 5])
 def test_a_run_over_grpc(driver: Path, small_tensors: Path, streams: int) -> None:
+    requests = examples(500)
     with FakeGrpc(grpcfaults.behave) as server:
-        counts = drive(driver, server, 7, 2, 500, small_tensors, 0, pipeline=streams)
-    check(counts, 500, failures=60, successes=200)
+        counts = drive(driver, server, 7, 2, requests, small_tensors, 0, pipeline=streams)
+    check(counts, requests, failures=requests // 10, successes=requests // 3)
 
 
 def test_a_run_over_grpc_by_a_schedule_that_is_stopped(driver: Path, small_tensors: Path) -> None:
@@ -226,9 +228,10 @@ def test_a_run_over_grpc_by_a_schedule_that_is_stopped(driver: Path, small_tenso
 def test_a_run_of_streams_of_inferences(
     driver: Path, small_tensors: Path, outstanding: int
 ) -> None:
+    requests = examples(300)
     with grpcfaults.streaming() as port:
-        counts = drive(driver, port, 7, 2, 300, small_tensors, 0, pipeline=outstanding)
-    check(counts, 300, failures=30, successes=100)
+        counts = drive(driver, port, 7, 2, requests, small_tensors, 0, pipeline=outstanding)
+    check(counts, requests, failures=requests // 10, successes=requests // 3)
 
 
 @pytest.mark.parametrize("requests_per_s", [0, 400])

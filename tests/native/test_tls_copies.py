@@ -63,8 +63,7 @@ def test_no_copy_of_a_tensor_is_made_outside_openssl(
 ) -> None:
     system_program("valgrind", "valgrind")
     driver = programs.compile_driver(
-        tmp_path / "driver", libraries, tls=True, flags=callgrind.counted_flags(TENSOR_BYTES),
-        library_flags=("-O1",),
+        tmp_path / "driver", libraries, tls=True, defines=callgrind.counted(TENSOR_BYTES)
     )  # fmt: skip
     server = FakeRedisAI()
     server.tls = certificate.for_server

@@ -36,7 +36,7 @@ def program(libraries: Sources, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return programs.compile_c(
         tmp_path_factory.mktemp("sanitized") / "simulated_tokens",
         *sorted((PACKAGE / "server" / "tokens").glob("*.c")),
-        libraries=libraries.only("llhttp", "yyjson"),
+        libraries=libraries,
         flags=[*flags["flags"], f"-I{PACKAGE}"],
         library_flags=flags["library_flags"],
     )
