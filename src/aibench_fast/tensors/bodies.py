@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import reading
-from aibench_fast.tensors.strings import JSONL_SUFFIX, MAX_FILE_BYTES
+from aibench_fast.tensors.strings import JSONL_SUFFIX, read_whole
 
 
 def are_lines(path: Path) -> bool:
@@ -55,22 +55,13 @@ def _no_line(path: Path) -> ConfigError:
 
 
 def numbered(path: Path) -> Sequence[tuple[int, bytes]]:
-    """Return the bodies with the number of each one's line, or file.
+    """Return the lines that are bodies, each with its number from 1 on.
 
-    ConfigError if a file cannot be read, if all are larger than allowed, or if there is none.
+    ConfigError if the file cannot be read, is larger than allowed, or has none.
     """
-    files = files_of(path)
     with reading(f"cannot read {path}"):
-        size_bytes = sum(file.stat().st_size for file in files)
-        if size_bytes > MAX_FILE_BYTES:
-            raise ConfigError(
-                f"{path}: {size_bytes:,} bytes, where all that are read have at most "
-                f"{MAX_FILE_BYTES:,}; leave some of them out"
-            )
-        bodies = [file.read_bytes() for file in files]
-    if not are_lines(path):
-        return [*enumerate(bodies, 1)]
-    lines = enumerate((line.strip() for line in bodies[0].split(b"\n")), 1)
+        text = read_whole([path], str(path), "all that are read have")
+    lines = enumerate((line.strip() for line in text.split(b"\n")), 1)
     if not (found := [line for line in lines if line[1]]):
         raise _no_line(path)
     return found

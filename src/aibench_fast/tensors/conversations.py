@@ -86,7 +86,7 @@ def line_of(file: Path, place: int) -> int:
     prompts = read(file)
     if isinstance(prompts, Conversations):
         return prompts.number(place)
-    return bodies.numbered(file)[place][0]
+    return bodies.line_of(file, place)
 
 
 def _messages(fields: Mapping[str, Any], before: list[Any]) -> list[Any]:
