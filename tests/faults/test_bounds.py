@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import repeat
 
 import pytest
@@ -19,8 +19,8 @@ from aibench_fast import RunConfig, ServerAddress, ServerError, run
 from aibench_fast.protocols.address import HttpAddress
 from aibench_fast.protocols.openinference.http.client import HttpClient, parsed
 from aibench_fast.protocols.openinference.statistics import MetricsReader
+from aibench_fast.protocols.redisai.commands import BrokenReply, ReplyReader, Skimmed
 from aibench_fast.protocols.redisai.connection import Connection
-from aibench_fast.protocols.redisai.replies import BrokenReply, ReplyReader, Skimmed
 
 PIECE = 1 << 16
 FAR_TOO_MUCH_BYTES = 256 << 20
@@ -137,7 +137,7 @@ TOO_MUCH_HTTP = {
 def test_an_http_answer_is_bounded_in_size(name: str) -> None:
     with talking(TOO_MUCH_HTTP[name]) as server:
         client = HttpClient(HttpAddress("127.0.0.1", server.port, ""), 30)
-        with client, pytest.raises(ServerError, match="more than 4,194,304 bytes"):
+        with closing(client), pytest.raises(ServerError, match="more than 4,194,304 bytes"):
             client.ask("/v2")
         told = MetricsReader(HttpAddress("127.0.0.1", server.port, "/metrics"), [], None).read()
     assert "more than 4,194,304 bytes" in told.notes[0]
@@ -159,7 +159,7 @@ def test_an_http_answer_is_bounded_in_time_as_a_whole(head: bytes, piece: bytes)
     started_s = time.monotonic()
     with talking(lambda: slowly(head, piece)) as server:
         client = HttpClient(HttpAddress("127.0.0.1", server.port, ""), PATIENCE_S)
-        with client, pytest.raises(ServerError, match="did not answer GET /v2 in time"):
+        with closing(client), pytest.raises(ServerError, match="did not answer GET /v2 in time"):
             client.ask("/v2")
     assert time.monotonic() - started_s < 20 * PATIENCE_S
 
@@ -170,7 +170,7 @@ def test_a_body_that_is_cut_short_is_not_taken_for_whole() -> None:
 
     with talking(pieces) as server:
         client = HttpClient(HttpAddress("127.0.0.1", server.port, ""), PATIENCE_S)
-        with client, pytest.raises(ServerError):
+        with closing(client), pytest.raises(ServerError):
             client.ask("/v2")
 
 

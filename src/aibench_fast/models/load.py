@@ -7,10 +7,9 @@ from pathlib import Path
 from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.protocols.redisai.commands import Command, Dialect, named
+from aibench_fast.protocols.redisai.commands import Command, Dialect, Refusal, named, shown_reply
 from aibench_fast.protocols.redisai.connection import Connection, ask_dialect, fields, text
 from aibench_fast.protocols.redisai.model import model_refused
-from aibench_fast.protocols.redisai.replies import Refusal, shown_reply
 
 # One mebibyte below the bulk string limit that servers have by default; RedisAI's own default.
 DEFAULT_CHUNK_BYTES = 511 << 20

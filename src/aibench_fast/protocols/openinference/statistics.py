@@ -28,7 +28,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ServerError, misread
-from aibench_fast.protocols import handshake
+from aibench_fast.protocols import reaching
 from aibench_fast.protocols.address import GrpcAddress, HttpAddress
 from aibench_fast.protocols.openinference.client import Client, Connect
 from aibench_fast.protocols.openinference.http.exchange import (
@@ -190,8 +190,8 @@ class MetricsReader(Reader):
                 raise ServerError("it has no metric of a known name")
         except (OSError, http.client.HTTPException, ServerError) as error:
             why = str(error).strip() or type(error).__name__
-            if isinstance(error, handshake.ENDS):
-                hint = handshake.wanted_certificate(self.address.tls)
+            if isinstance(error, reaching.ENDS):
+                hint = reaching.wanted_certificate(self.address.tls)
                 why = f"it closed the connection{hint}"
             return ServerReading(now_s, notes=(f"no reading of {self.address}: {why}",))
         return ServerReading(now_s, counters, levels)
@@ -229,7 +229,7 @@ def _fetched(address: HttpAddress) -> str:
         try:
             connection.connect()
         except ssl.SSLError as error:
-            raise handshake.explained(address, error) from error
+            raise reaching.explained(address, error) from error
         try:
             reply = connection.exchange(open_head(address, "GET", "") + end_of_head(), MAX_BYTES)
         except TooLarge as error:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.commands import Command
+from aibench_fast.protocols.redisai.commands import Command, Refusal
 from aibench_fast.protocols.redisai.connection import (
     REPLY_TIMEOUT_S,
     Connection,
@@ -24,7 +24,6 @@ from aibench_fast.protocols.redisai.connection import (
     info,
     text,
 )
-from aibench_fast.protocols.redisai.replies import Refusal
 
 SLOTS = 16384
 _NO_HOSTS = (b"", b"?")

@@ -13,10 +13,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols import handshake
+from aibench_fast.protocols import reaching
 from aibench_fast.protocols.address import ServerAddress, TlsSettings
-from aibench_fast.protocols.redisai.commands import Command, Dialect, encode
-from aibench_fast.protocols.redisai.replies import BrokenReply, Refusal, ReplyReader, shown_reply
+from aibench_fast.protocols.redisai.commands import (
+    BrokenReply,
+    Command,
+    Dialect,
+    Refusal,
+    ReplyReader,
+    encode,
+    shown_reply,
+)
 
 Reply = TypeVar("Reply")
 
@@ -80,7 +87,7 @@ class Connection(AbstractContextManager["Connection"]):
             self.close()
             is_stuck = isinstance(error.__cause__, TimeoutError)
             may_want_tls = self.is_spoilt and not (is_stuck or address.socket or address.tls)
-            if may_want_tls and handshake.speaks_tls(address.host, address.port, timeout_s):
+            if may_want_tls and reaching.speaks_tls(address.host, address.port, timeout_s):
                 raise ServerError(
                     f"the server at {address} speaks TLS: give `tls`, or rediss:// as its `url`"
                 ) from error
@@ -180,13 +187,13 @@ class Connection(AbstractContextManager["Connection"]):
 
     def _ended(self, name: str, error: OSError | EOFError) -> ServerError:
         self.is_spoilt = True
-        hint = "" if self._has_answered else handshake.wanted_certificate(self.address.tls)
+        hint = "" if self._has_answered else reaching.wanted_certificate(self.address.tls)
         if isinstance(error, EOFError):
             return ConnectionClosed(
                 f"the server at {self.address} closed the connection at {name}{hint}"
             )
-        if isinstance(error, ssl.SSLError) and not isinstance(error, handshake.ENDS):
-            return handshake.explained(self.address, error)
+        if isinstance(error, ssl.SSLError) and not isinstance(error, reaching.ENDS):
+            return reaching.explained(self.address, error)
         if isinstance(error, TimeoutError):
             return ServerError(
                 f"the server at {self.address} did not answer {name} within "
@@ -248,11 +255,11 @@ def _over_unix_socket(path: Path, timeout_s: float) -> socket.socket:
 
 def _over_tls(address: ServerAddress, tls: TlsSettings, timeout_s: float) -> socket.socket:
     try:
-        return handshake.connected(address.host, address.port, tls, timeout_s)
+        return reaching.by_tls(address.host, address.port, tls, timeout_s)
     except (ssl.SSLError, TimeoutError) as error:
         if isinstance(error, TimeoutError) and _is_plain(address, timeout_s):
-            raise handshake.not_spoken(address) from error
-        raise handshake.explained(address, error) from error
+            raise reaching.not_spoken(address) from error
+        raise reaching.explained(address, error) from error
 
 
 def _is_plain(address: ServerAddress, timeout_s: float) -> bool:
@@ -268,7 +275,7 @@ def _is_plain(address: ServerAddress, timeout_s: float) -> bool:
 def _words(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "nothing within the time allowed"
-    if isinstance(error, handshake.ENDS):
+    if isinstance(error, reaching.ENDS):
         return "it was cut"
     return (error.strerror or str(error)).lower()
 

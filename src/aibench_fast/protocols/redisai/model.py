@@ -14,7 +14,7 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.commands import Command
+from aibench_fast.protocols.redisai.commands import Command, Refusal
 from aibench_fast.protocols.redisai.connection import (
     NODE_OF_CLUSTER,
     Connection,
@@ -23,7 +23,6 @@ from aibench_fast.protocols.redisai.connection import (
     known_advice,
     text,
 )
-from aibench_fast.protocols.redisai.replies import Refusal
 
 MAX_FETCHED = 16
 """Outputs of a request; see native/kind.h."""

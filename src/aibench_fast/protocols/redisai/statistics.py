@@ -28,8 +28,8 @@ from typing import Any
 
 from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.commands import Refusal, shown_reply
 from aibench_fast.protocols.redisai.connection import Connection, fields, info, text
-from aibench_fast.protocols.redisai.replies import Refusal, shown_reply
 from aibench_fast.protocols.statistics import ServerReading
 
 PROBE_TIMEOUT_S = 2.0

@@ -14,7 +14,14 @@ from aibench_fast.coretypes import RespStrings
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.cluster import RedisCluster, SlotQuestions, read_cluster
-from aibench_fast.protocols.redisai.commands import TENSOR_BLOB, Command, Dialect
+from aibench_fast.protocols.redisai.commands import (
+    TENSOR_BLOB,
+    Command,
+    Dialect,
+    Refusal,
+    Skimmed,
+    shown_reply,
+)
 from aibench_fast.protocols.redisai.connection import (
     REPLY_TIMEOUT_S,
     Connection,
@@ -33,7 +40,6 @@ from aibench_fast.protocols.redisai.model import (
     most_waiting,
     requests_in_batch,
 )
-from aibench_fast.protocols.redisai.replies import Refusal, Skimmed, shown_reply
 from aibench_fast.protocols.redisai.request import Request, blob_of, dtype_of
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.session import HURRY_S, AskedKind, Output, ServerRecord, Workload

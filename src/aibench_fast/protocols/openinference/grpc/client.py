@@ -8,9 +8,8 @@ from typing import Any
 from aibench_fast._core import GRPC_STATUSES, HTTP2_GREETING, NGHTTP2_VERSION, GrpcChannel
 from aibench_fast.coretypes import Endpoint, GrpcReply
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols import handshake
+from aibench_fast.protocols import reaching
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference import reaching
 from aibench_fast.protocols.openinference.client import (
     A_REGION,
     CONNECT_TIMEOUT_S,
@@ -236,15 +235,15 @@ def _peer_of(address: HttpAddress, timeout_s: float) -> str:
                 "port right?"
             ) from error
         except OSError as error:
-            if isinstance(error, ssl.SSLError) and not isinstance(error, handshake.ENDS):
-                raise handshake.explained(address, error) from error
+            if isinstance(error, ssl.SSLError) and not isinstance(error, reaching.ENDS):
+                raise reaching.explained(address, error) from error
             answer = b""
     if reaching.is_http2(answer):
         return peer
     there = reaching.scheme_there(address)
     if there is not None and not str(address).startswith(f"{there}:"):
         raise ServerError(f"{address} {reaching.spoken(address, there)}")
-    hint = handshake.wanted_certificate(address.tls)
+    hint = reaching.wanted_certificate(address.tls)
     raise ServerError(
         f"{address} does not speak HTTP/2, which gRPC is over: is the port right?{hint}"
     )

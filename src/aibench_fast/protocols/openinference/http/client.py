@@ -10,9 +10,8 @@ from typing import Any
 from aibench_fast._core import judge_http
 from aibench_fast.coretypes import AnyHttpPlan, Endpoint, HttpPlan, TokenPlan
 from aibench_fast.errors import ServerError
-from aibench_fast.protocols import handshake
+from aibench_fast.protocols import reaching
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference import reaching
 from aibench_fast.protocols.openinference.client import (
     CONNECT_TIMEOUT_S,
     GIVE_TOKEN,
@@ -89,11 +88,11 @@ class HttpClient:
 
     def _no_http(self, asked: str, error: http.client.HTTPException | OSError) -> ServerError:
         address = self._address
-        if address.tls and isinstance(error, (*handshake.ENDS, ConnectionError)):
-            hint = "" if self._has_answered else handshake.wanted_certificate(address.tls)
+        if address.tls and isinstance(error, (*reaching.ENDS, ConnectionError)):
+            hint = "" if self._has_answered else reaching.wanted_certificate(address.tls)
             return ServerError(f"{address} closed the connection at {asked}{hint}")
         if isinstance(error, ssl.SSLError):
-            return handshake.explained(address, error)
+            return reaching.explained(address, error)
         if (there := reaching.scheme_there(address)) not in (None, "http"):
             return ServerError(f"{address} {reaching.spoken(address, there)}")
         why = reaching.reason(error)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from aibench_fast.protocols.address import HttpAddress
-from aibench_fast.protocols.openinference.reaching import connected
+from aibench_fast.protocols.reaching import connected
 
 READ_BYTES = 1 << 16
 LATE_ANSWER_S = 1.0
