@@ -18,6 +18,7 @@ from fake_redisai import FakeRedisAI
 
 from aibench_fast import RunConfig, run
 from aibench_fast.coretypes import Endpoint
+from aibench_fast.load import listening
 from aibench_fast.load.machine import CpuTimes, QuotaReading, waited_for_cpu_s
 from aibench_fast.load.surroundings import (
     Reading,
@@ -32,7 +33,9 @@ from aibench_fast.results.groups import ServerFacts
 
 LISTEN_TCP = """
 import socket, sys, time
-listening = socket.create_server(("127.0.0.1", 0))
+host = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+listening = socket.create_server((host, 0), family=family)
 print(listening.getsockname()[1], flush=True)
 time.sleep(600)
 """
@@ -77,9 +80,15 @@ def pids(found: ServerProcesses | None) -> list[int] | None:
     return None if found is None else [*found.pids]
 
 
-def test_a_server_here_is_found_by_the_port_it_listens_on() -> None:
-    with program(LISTEN_TCP) as (pid, port):
-        assert pids(find_servers([Endpoint("127.0.0.1", port)], [record()], None)) == [pid]
+@pytest.mark.parametrize("kernel_says", [True, False])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_server_here_is_found_by_the_port_it_listens_on(
+    monkeypatch: pytest.MonkeyPatch, kernel_says: bool, host: str
+) -> None:
+    if not kernel_says:  # there is no such protocol
+        monkeypatch.setattr(listening, "_NETLINK_SOCK_DIAG", 31)
+    with program(LISTEN_TCP, host) as (pid, port):
+        assert pids(find_servers([Endpoint(host, port)], [record(host)], None)) == [pid]
 
 
 def test_a_server_here_is_found_by_its_unix_socket(tmp_path: Path) -> None:

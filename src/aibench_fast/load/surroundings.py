@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aibench_fast.coretypes import Endpoint
+from aibench_fast.load.listening import listening
 from aibench_fast.load.machine import (
     PRESSURE,
     CpuGroups,
@@ -34,8 +35,6 @@ _FORWARDERS = frozenset(
      "slirp4netns", "socat", "ssh", "sshd", "traefik"]
 )  # fmt: skip
 """Programs, as the kernel names them, that pass on what servers elsewhere answer."""
-_LISTENS = "0A"
-_UNIX_LISTENS = 0x10000
 NS_PER_S = 1_000_000_000
 
 
@@ -231,7 +230,7 @@ def find_servers(
         for endpoint, record in zip(endpoints, records, strict=True):
             if not on_same_machine(record.peer):
                 continue
-            sockets = {f"socket:[{inode}]" for inode in _listening(endpoint)}
+            sockets = {f"socket:[{inode}]" for inode in listening(endpoint)}
             reported = [] if record.pid is None else [record.pid]
             every = (int(one.name) for one in _PROC.iterdir() if one.name.isdecimal())
             pids = [*_holders(sockets, reported)] or [*_holders(sockets, every)]
@@ -241,29 +240,6 @@ def find_servers(
         below = {one for pid in found for one in family(pid) if one != pid}
         return ServerProcesses(sorted(found - below))
     return None
-
-
-def _listening(endpoint: Endpoint) -> Iterator[str]:
-    """The inodes of the sockets that listen there."""
-    if endpoint.socket is not None:
-        names = {str(endpoint.socket), str(Path(endpoint.socket).absolute())}
-        for words in _rows("unix"):
-            if " ".join(words[7:]) in names and int(words[3], 16) & _UNIX_LISTENS:
-                yield words[6]
-        return
-    for name in ("tcp", "tcp6"):
-        for words in _rows(name):
-            if words[3] == _LISTENS and int(words[1].rpartition(":")[2], 16) == endpoint.port:
-                yield words[9]
-
-
-def _rows(name: str) -> Iterator[list[str]]:
-    """A table of sockets in /proc/net, line by line, without its head."""
-    try:
-        lines = (_PROC / "self" / "net" / name).read_text().splitlines()[1:]
-    except OSError:
-        return
-    yield from (line.split() for line in lines)
 
 
 def _holders(sockets: set[str], pids: Iterable[int]) -> Iterator[int]:
