@@ -115,18 +115,18 @@ def load_scaled(data: bytes, smaller_side: int, budget: PixelBudget) -> Picture:
         # Only JPEG can be decoded smaller; this leaves other and small images unchanged.
         image.draft(None, (rough_side, rough_side))
         with budget.take(image.width * image.height):
-            if (pixels := _usual_jpeg(image, data, (width, height))) is not None:
-                picture = _empty_scaled(width, height, smaller_side)
-                area_scale_rgb(pixels, picture)
-            else:
+            pixels: Picture | Image.Image | None = _usual_jpeg(image, data, (width, height))
+            if pixels is None:
                 lying = image.size
                 image.load()
                 _check_whole(image, data)
                 ImageOps.exif_transpose(image, in_place=True)
                 if image.size != lying:
                     width, height = height, width
-                picture = _empty_scaled(width, height, smaller_side)
-                _scale(_to_rgb(image, rough_side), picture)
+                pixels = _to_rgb(image, rough_side)
+            columns, rows = scaled_size(width, height, smaller_side)
+            picture = np.empty((rows, columns, CHANNELS), np.uint8)
+            _scale(pixels, picture)
             # Free their memory before another thread takes its share.
             del pixels
             image.close()
@@ -188,16 +188,14 @@ def _check_whole(image: Image.Image, data: bytes) -> None:
             raise ConfigError(f"is damaged, so that a part is missing: {words}") from error
 
 
-def _empty_scaled(width: int, height: int, smaller_side: int) -> Picture:
-    scaled_width, scaled_height = scaled_size(width, height, smaller_side)
-    return np.empty((scaled_height, scaled_width, CHANNELS), np.uint8)
-
-
-def _scale(image: Image.Image, picture: Picture) -> None:
-    try:
-        area_scale_image(image, picture)
-    except ValueError:  # a large image consists of several blocks, which have to be copied into one
-        area_scale_rgb(np.asarray(image), picture)
+def _scale(pixels: Picture | Image.Image, picture: Picture) -> None:
+    if isinstance(pixels, Image.Image):
+        try:
+            area_scale_image(pixels, picture)
+            return
+        except ValueError:  # a large one consists of several blocks, which are copied into one
+            pixels = np.asarray(pixels)
+    area_scale_rgb(pixels, picture)
 
 
 def _check_pixels(width: int, height: int, most: int, when: str) -> None:

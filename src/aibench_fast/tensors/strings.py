@@ -71,7 +71,7 @@ def read(path: Path, shape: tuple[int, ...]) -> Strings:
     if len(lines) % values:
         raise ConfigError(
             f"text file {path}: {len(lines):,} lines are not a whole number of tensors of "
-            f"{_shown(shape)}, which take {values:,} each"
+            f"{describe(shape, STRINGS)}, which take {values:,} each"
         )
     return Strings(lines[place : place + values] for place in range(0, len(lines), values))
 
@@ -132,7 +132,7 @@ def _json_tensors(
         if len(strings) != values:
             raise ConfigError(
                 f"text file {path}, line {number}: {len(strings):,} strings, where a tensor of "
-                f"{_shown(shape)} has {values:,}"
+                f"{describe(shape, STRINGS)} has {values:,}"
             )
         yield strings
 
@@ -145,7 +145,3 @@ def _flat(value: Any) -> Iterator[bytes]:
             yield from _flat(one)
     else:
         raise TypeError(f"found {json.dumps(value)[:SHOWN_CHARACTERS]}")
-
-
-def _shown(shape: Sequence[int]) -> str:
-    return describe(shape, STRINGS)
