@@ -109,8 +109,8 @@ def _throughput(content: Content, panel: Panel) -> plot.Chart:
             "workers": one.cell.workers,
             "series": panel.series[one.cell],
             **plot.spread("rate", one.rates),
-            "p50": one.median(P50),
-            "p99": one.median(P99),
+            "p50": P50.median(one.runs),
+            "p99": P99.median(one.runs),
         }
         for one in content.drawn
         if one.cell in panel.series

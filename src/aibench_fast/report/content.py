@@ -1,7 +1,7 @@
 """A report's content, gathered from result files: one summary for each cell of the sweep."""
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,13 +9,14 @@ from statistics import fmean, median
 from typing import Any, TypeVar
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.cells import by_cell, median_run, setting_of
+from aibench_fast.results.cells import by_cell, grouped, median_run, setting_of
 from aibench_fast.results.details import Part, RunDetails, TimelinePoint, read_details
 from aibench_fast.results.folder import FoundSearch, Loaded, Skipped
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.record import Cell, RunRecord
-from aibench_fast.results.runfigures import Figure, shown_times
+from aibench_fast.results.runfigures import shown_times
 from aibench_fast.results.serverperiods import CpuPeriod, cpu_periods
+from aibench_fast.results.streamnames import NamedTimes
 
 Read = TypeVar("Read")
 
@@ -54,20 +55,10 @@ class CellSummary:
         """The median of the runs' inferences a second."""
         return median(self.rates)
 
-    def median(self, figure: Figure) -> float | None:
-        """The median of the runs that have a figure; None if none has it."""
-        return median_of(figure, self.runs)
-
     @property
     def failed(self) -> int:
         """Failed requests of all runs."""
         return sum(run.failed for run in self.runs)
-
-
-def median_of(figure: Figure, runs: Iterable[RunRecord]) -> float | None:
-    """Return the median of the runs that have a figure; None if none has it."""
-    known = figure.known(runs)
-    return median(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -133,19 +124,12 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = lambda: N
             unreadable[run.path] = Skipped(run.path, reason)
             return instead
 
-    def latencies(runs: Iterable[RunRecord]) -> Iterator[LatencyHistogram]:
-        for run in runs:
-            yield readable(run, run.latencies, nothing)
-            read_one()
+    def latencies(run: RunRecord) -> LatencyHistogram:
+        read_one()
+        return readable(run, run.latencies, nothing)
 
-    def stream_times(runs: Sequence[RunRecord]) -> dict[str, LatencyHistogram]:
-        merged = {
-            times.name: LatencyHistogram.merged(
-                readable(run, partial(times.histogram, run.stream or {}), nothing) for run in runs
-            )
-            for times in shown_times(runs)
-        }
-        return {name: one for name, one in merged.items() if one.count}
+    def stream_times(times: NamedTimes, run: RunRecord) -> LatencyHistogram:
+        return readable(run, partial(times.histogram, run.stream or {}), nothing)
 
     cells = by_cell(loaded.records)
     drawn = _drawn(cells)
@@ -153,6 +137,11 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = lambda: N
     summaries = []
     for cell, runs in cells.items():
         typical = median_run(runs)
+        merged = LatencyHistogram.merged(map(latencies, runs)) if cell in drawn else nothing
+        times = {
+            one.name: LatencyHistogram.merged(map(partial(stream_times, one), runs))
+            for one in (shown_times(runs) if cell in timed else ())
+        }
         details = RunDetails((), {}, {})
         if cell in timed:
             details = readable(typical, partial(read_details, typical.path), details)
@@ -162,12 +151,12 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = lambda: N
             CellSummary(
                 cell=cell,
                 runs=runs,
-                latencies=LatencyHistogram.merged(latencies(runs)) if cell in drawn else nothing,
+                latencies=merged,
                 start_unix_ms=typical.start_unix_ms,
                 timeline=_thinned(whole or details.timeline),
                 cpu=cpu_periods(details.server_stats, typical.start_unix_ms),
                 parts=details.parts,
-                times=stream_times(runs) if cell in timed else {},
+                times={name: one for name, one in times.items() if one.count},
             )
         )
     return Content(
@@ -182,9 +171,7 @@ def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = lambda: N
 
 def _drawn(cells: Mapping[Cell, Sequence[RunRecord]]) -> set[Cell]:
     """At most MAX_DRAWN, so that a series that is drawn is whole: the fastest settings' cells."""
-    series: dict[str, list[Cell]] = {}
-    for cell in _fastest_first(cells, cells):
-        series.setdefault(setting_of(cell).variant, []).append(cell)
+    series = grouped((setting_of(cell).variant, cell) for cell in _fastest_first(cells, cells))
     found: list[Cell] = []
     for one in series.values():
         if found and len(found) + len(one) > MAX_DRAWN:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from aibench_fast.report.content import Content
-from aibench_fast.results.cells import batching_doubts, mixed
+from aibench_fast.results.cells import batching_doubts, grouped, mixed
 from aibench_fast.results.record import RunRecord
 
 MAX_NAMED = 8
@@ -64,18 +64,17 @@ def _named(names: Sequence[str]) -> str:
 
 def _of_each_kind(lines: Iterable[tuple[str, str]]) -> list[str]:
     """Return one line for each kind, in the words of its first run."""
-    kinds: dict[str, list[tuple[str, str]]] = {}
-    for name, words in lines:
-        kinds.setdefault(_kind(words), []).append((name, words))
+    kinds = grouped((_kind(words), (name, words)) for name, words in lines)
     return [f"{_named([name for name, _ in alike])}: {alike[0][1]}" for alike in kinds.values()]
 
 
 def _failures(runs: Sequence[RunRecord]) -> list[str]:
     """Return each kind of failure with the sum of its requests."""
-    kinds: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
-    for run in runs:
-        for kind, (count, message) in run.failures.items():
-            kinds.setdefault((kind, _kind(message)), []).append((run.path.name, count, message))
+    kinds = grouped(
+        ((kind, _kind(message)), (run.path.name, count, message))
+        for run in runs
+        for kind, (count, message) in run.failures.items()
+    )
     return [
         f"{_named([name for name, _, _ in alike])}: {sum(count for _, count, _ in alike)} {kind}, "
         f"first: {alike[0][2]}"
@@ -85,10 +84,7 @@ def _failures(runs: Sequence[RunRecord]) -> list[str]:
 
 def _warnings(runs: Sequence[RunRecord]) -> list[str]:
     """Return each kind of warning once, with how many runs had it."""
-    kinds: dict[str, list[str]] = {}
-    for run in runs:
-        for message in run.warnings:
-            kinds.setdefault(_kind(message), []).append(message)
+    kinds = grouped((_kind(message), message) for run in runs for message in run.warnings)
     if len(runs) == 1:
         return [message for alike in kinds.values() for message in alike]
     return [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from statistics import median
 
-from aibench_fast.report.content import Content, files_at, median_of
+from aibench_fast.report.content import Content, files_at
 from aibench_fast.results.folder import FoundSearch
 from aibench_fast.results.record import RunRecord
 from aibench_fast.results.runfigures import P50, P99, figures_of
@@ -69,7 +69,7 @@ def _at_the_edge(content: Content, found: FoundSearch) -> Iterator[KeyFigure]:
         yield from _of_streams(runs, at)
     else:
         for figure in (P50, P99):
-            yield _known(figure.name, median_of(figure, runs), ",.2f", "ms", at)
+            yield _known(figure.name, figure.median(runs), ",.2f", "ms", at)
     yield _failed(content)
 
 
@@ -79,7 +79,7 @@ def _of_streams(runs: Sequence[RunRecord], of: str) -> Iterator[KeyFigure]:
     for name in STREAM_CARDS:
         if figure := figures.get(name):
             title = f"{figure.title[0].upper()}{figure.title[1:]}"
-            yield _known(title, median_of(figure, runs), ",.1f", figure.unit, of)
+            yield _known(title, figure.median(runs), ",.1f", figure.unit, of)
 
 
 def _of_cells(content: Content) -> Iterator[KeyFigure]:
@@ -92,9 +92,9 @@ def _of_cells(content: Content) -> Iterator[KeyFigure]:
         fastest = max(tensors, key=lambda one: one.rate)
         rate = f"{fastest.rate:,.1f}"
         yield KeyFigure("Highest throughput", rate, "inferences/s", str(fastest.cell))
-        p99_ms, of = fastest.median(P99), "of a request, round trip included"
+        p99_ms, of = P99.median(fastest.runs), "of a request, round trip included"
         yield _known("p99 at the highest throughput", p99_ms, ",.2f", "ms", of)
-        p50s = [(ms, str(one.cell)) for one in tensors if (ms := one.median(P50)) is not None]
+        p50s = [(ms, str(one.cell)) for one in tensors if (ms := P50.median(one.runs)) is not None]
         p50_ms, of = min(p50s, key=itemgetter(0), default=(None, "no run reports it"))
         yield _known("Lowest p50", p50_ms, ",.2f", "ms", of)
     if streams:

@@ -172,7 +172,7 @@ def _of_streams(figure: Figure, one: CellSummary) -> str:
 
 
 def _median(figure: Figure, one: CellSummary) -> str:
-    return figure_text(one.median(figure), ",.3f")
+    return figure_text(figure.median(one.runs), ",.3f")
 
 
 _PART_COLUMNS: dict[str, Callable[[Part], str]] = {

@@ -8,15 +8,16 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.results.record import Cell, RunRecord
 
 Key = TypeVar("Key")
+Value = TypeVar("Value")
 SERVER_FACTS = ("server", "server version", "request", "ServerConfig", "ModelDigest")
 """Facts of a setup that naturally differ between servers."""
 
 
-def grouped(pairs: Iterable[tuple[Key, RunRecord]]) -> dict[Key, list[RunRecord]]:
-    """Return the runs of each key, of pairs of both."""
-    found: dict[Key, list[RunRecord]] = {}
-    for key, run in pairs:
-        found.setdefault(key, []).append(run)
+def grouped(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
+    """Return the values of each key, of pairs of both."""
+    found: dict[Key, list[Value]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
     return found
 
 
@@ -106,14 +107,5 @@ def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
 
 def sources_of_use(records: Iterable[RunRecord]) -> str:
     """Return who counted the servers' CPU time and memory, in words."""
-    names: dict[str, dict[str, None]] = {}
-    for run in records:
-        use = run.server_use
-        if use.is_of_processes:
-            source = "of its processes, by the kernel"
-        elif use.cores is None and use.memory_bytes is None:
-            source = "not known"
-        else:
-            source = "as the server reports"
-        names.setdefault(source, {})[run.cell.server_name] = None
-    return "; ".join(f"{', '.join(sorted(of))}: {source}" for source, of in names.items())
+    names = grouped((run.server_use.source, run.cell.server_name) for run in records)
+    return "; ".join(f"{', '.join(sorted({*of}))}: {source}" for source, of in names.items())

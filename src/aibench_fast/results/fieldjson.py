@@ -53,10 +53,7 @@ def _plain(value: Any, form: Form | None, *, exact: bool) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {
-            name: to_json(one, exact=exact) if dataclasses.is_dataclass(one) else one
-            for name, one in value.items()
-        }
+        return {name: _plain(one, None, exact=exact) for name, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(one, None, exact=exact) for one in value]
     return value
@@ -161,12 +158,9 @@ def known_values(kind: Any, document: Mapping[str, Any]) -> dict[str, Any]:
     """
     values = {}
     for name, (allowed, default) in _expected(kind).items():
-        value = document.get(name)
-        if value is not None and not _fits(value, allowed):
+        values[name] = value = document.get(name, default)
+        if name in document and value is not None and not _fits(value, allowed):
             raise ConfigError(f"not a result: {name} is {shown(value)}")
-        if name not in document:
-            value = default
-        values[name] = value
     return values
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from statistics import median
 
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.histogram import least_count
@@ -27,6 +28,10 @@ class Figure:
     def known(self, runs: Iterable[RunRecord]) -> list[float]:
         """Return the figure of each run that has it."""
         return [value for run in runs if (value := self.value(run)) is not None]
+
+    def median(self, runs: Iterable[RunRecord]) -> float | None:
+        """Return the median of the runs that have it; None if none has."""
+        return median(known) if (known := self.known(runs)) else None
 
 
 def _latency(quantile: str) -> Figure:

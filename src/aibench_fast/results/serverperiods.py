@@ -63,6 +63,14 @@ class ServerUse:
     is_of_processes: bool
     """Whether the kernel counted its processes' memory; otherwise the server reported it."""
 
+    @property
+    def source(self) -> str:
+        """Who counted, in words."""
+        if self.is_of_processes:
+            return "of its processes, by the kernel"
+        is_known = self.cores is not None or self.memory_bytes is not None
+        return "as the server reports" if is_known else "not known"
+
 
 def server_use(overall: Mapping[str, Any]) -> ServerUse:
     """Return a server's use from its statistics over a run."""

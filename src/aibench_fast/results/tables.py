@@ -182,33 +182,53 @@ def _by_servers(records: Sequence[RunRecord]) -> list[Grid]:
     return [grid] if runs else []
 
 
-def _of_streams(records: Iterable[RunRecord]) -> list[RunRecord]:
-    return [run for run in records if run.cell.streams]
+def _of_streams(records: Iterable[RunRecord]) -> list[Grid]:
+    """Return the results of streams of tokens: a row for each cell, if there are any."""
+    streams = [run for run in records if run.cell.streams]
+    cells = by_cell(streams)
+    settings: dict[str, list[object]] = {
+        "Server": [cell.server_name for cell in cells],
+        "Workers": [cell.workers for cell in cells],
+        "Limit (requests/s)": [f"{cell.max_rps:g}" for cell in cells],
+        "Tokens": [cell.lengths for cell in cells],
+    }
+    settings = {head: values for head, values in settings.items() if any(values)}
+    grid = Grid(
+        STREAMS,
+        {f"{one.name} ({one.unit})": one for one in (*REQUEST_FIGURES, *figures_of(streams))},
+        [*settings],
+        dict(zip(cells, zip(*settings.values(), strict=True), strict=False)),
+        {"": ""},
+        {(cell, ""): runs for cell, runs in cells.items()},
+        lambda cell, _, figure: {
+            "table": STREAMS,
+            "server": cell.server_name or None,
+            "metric": figure.name,
+            "unit": figure.unit,
+            "workers": cell.workers,
+            "max_rps": cell.max_rps,
+            **({"lengths": cell.lengths} if cell.lengths else {}),
+        },
+    )
+    return [grid] if streams else []
 
 
 def _groups(records: Sequence[RunRecord], stat: Stat) -> Iterator[list[Table]]:
     """Yield tables, those of one subject together."""
     for grid in (*_by_batching(records), *_by_servers(records)):
         yield [grid.table(title, _shown(one, stat)) for title, one in grid.figures.items()]
-    if streams := _of_streams(records):
-        yield [_stream_table(streams, stat)]
+    for grid in _of_streams(records):
+        yield [_stream_table(grid, stat)]
 
 
-def _stream_table(records: Sequence[RunRecord], stat: Stat) -> Table:
-    """Return a row for each cell, a column for each figure."""
-    figures = [*REQUEST_FIGURES, *figures_of(records)]
-    cells = by_cell(records)
-    columns: dict[str, list[object]] = {
-        "Server": [cell.server_name for cell in cells],
-        "Workers": [cell.workers for cell in cells],
-        "Limit (requests/s)": [f"{cell.max_rps:g}" for cell in cells],
-        "Tokens": [cell.lengths for cell in cells],
-    }
-    columns = {head: values for head, values in columns.items() if any(values)}
-    for one in figures:
-        columns[f"{one.name} ({one.unit})"] = [*map(_shown(one, stat), cells.values())]
-    rows = zip(*columns.values(), strict=True)
-    return STREAMS, [[*columns], *([*map(str, row)] for row in rows)]
+def _stream_table(grid: Grid, stat: Stat) -> Table:
+    """Return a table that has a column for each figure."""
+    shows = [_shown(one, stat) for one in grid.figures.values()]
+    rows = [
+        [*map(str, first), *(show(grid.runs[row, ""]) for show in shows)]
+        for row, first in grid.rows.items()
+    ]
+    return grid.title, [[*grid.heads, *grid.figures], *rows]
 
 
 def format_text(records: Sequence[RunRecord], stat: Stat) -> str:
@@ -255,7 +275,7 @@ def _shown(figure: Figure, stat: Stat) -> Show:
 
 def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
     """Return the tables' cells, one a row: the chosen value, and the spread of the runs."""
-    grids = (*_by_batching(records), *_by_servers(records))
+    grids = (*_by_batching(records), *_by_servers(records), *_of_streams(records))
     return [
         names
         | {
@@ -265,27 +285,9 @@ def summarise(records: Sequence[RunRecord], stat: Stat) -> list[dict[str, Any]]:
             "max": max(values),
             "runs": len(values),
         }
-        for names, figure, runs in chain(*(grid.cells() for grid in grids), _stream_cells(records))
+        for names, figure, runs in chain.from_iterable(grid.cells() for grid in grids)
         if (values := figure.known(runs))
     ]
-
-
-def _stream_cells(
-    records: Sequence[RunRecord],
-) -> Iterator[tuple[dict[str, Any], Figure, Sequence[RunRecord]]]:
-    """Yield the same of streams of tokens as `Grid.cells`."""
-    streams = _of_streams(records)
-    for figure in (*REQUEST_FIGURES, *figures_of(streams)):
-        for cell, runs in by_cell(streams).items():
-            names = {
-                "table": STREAMS,
-                "server": cell.server_name or None,
-                "metric": figure.name,
-                "unit": figure.unit,
-                "workers": cell.workers,
-                "max_rps": cell.max_rps,
-            }
-            yield names | ({"lengths": cell.lengths} if cell.lengths else {}), figure, runs
 
 
 def format_csv(records: Sequence[RunRecord], stat: Stat) -> str:
