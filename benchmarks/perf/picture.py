@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from aibench_fast.report import themes
-from aibench_fast.report.vegalite import to_png
+from aibench_fast.report.vegalite import SERIES, to_png
 from benchmarks.perf.row import Row
 from benchmarks.perf.table import number, to_reach
 
@@ -17,7 +16,7 @@ def png(rows: Sequence[Row]) -> bytes:
 
     ConfigError where the plotting library is not installed.
     """
-    return to_png(_spec(rows), TITLE, themes.LIGHT)
+    return to_png(_spec(rows), TITLE)
 
 
 def _spec(rows: Sequence[Row]) -> dict[str, Any]:
@@ -56,7 +55,7 @@ def _spec(rows: Sequence[Row]) -> dict[str, Any]:
                         "field": "reached", "type": "nominal", "title": None,
                         "scale": {
                             "domain": ["reached", "not reached"],
-                            "range": [themes.SERIES[0], themes.SERIES[2]],
+                            "range": [SERIES[0], SERIES[2]],
                         },
                         "legend": {"symbolType": "circle", "orient": "top"},
                     },

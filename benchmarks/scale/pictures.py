@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.files import write_text
-from aibench_fast.report import themes
 from aibench_fast.report.vegalite import to_svg
 from benchmarks.scale.coordinator import Merged, barrier_s, clocks_s
 from benchmarks.scale.grow import ROUND_TRIP_S, Point
@@ -82,5 +81,5 @@ def _lines(rows: list[dict[str, Any]], x_title: str, y_title: str) -> dict[str, 
 
 def _write(path: Path, title: str, spec: dict[str, Any]) -> Path:
     sized = spec | {"width": WIDTH, "title": title, "background": "white", "padding": 16}
-    write_text(path, to_svg(sized, themes.LIGHT))
+    write_text(path, to_svg(sized))
     return path

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from aibench_fast.errors import ConfigError, InternalError
-from aibench_fast.report import text, themes
+from aibench_fast.report import text
 from aibench_fast.report.comparison import chance_lines, drift_lines
 from aibench_fast.report.plot import PERCENTILE_AXIS, percentile_curve
 from aibench_fast.report.vegalite import to_svg
@@ -105,6 +105,6 @@ def _percentiles(latencies: LatencyHistogram, title: str) -> str:
         },
     }
     try:
-        return to_svg(spec, themes.LIGHT)
+        return to_svg(spec)
     except ConfigError:
         return ""

@@ -4,11 +4,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from aibench_fast.files import replacing, write_text
-from aibench_fast.report import themes
 from aibench_fast.report.charts import charts
 from aibench_fast.report.content import Content
 from aibench_fast.report.page import page_of
-from aibench_fast.report.vegalite import imported, script_bundle, to_png
+from aibench_fast.report.vegalite import DARK, LIGHT, imported, script_bundle, to_png
 
 
 def write_report(path: Path, content: Content) -> None:
@@ -26,7 +25,7 @@ def write_report(path: Path, content: Content) -> None:
     text: str = environment.from_string(_asset("page.html")).render(
         page=page_of(content, drawn),
         plots={
-            "themes": {"light": themes.LIGHT, "dark": themes.DARK},
+            "themes": {"light": LIGHT, "dark": DARK},
             "charts": {chart.name: chart.spec for chart in drawn},
         },
         style=_asset("page.css"),
@@ -53,6 +52,6 @@ def write_pictures(folder: Path, content: Content) -> list[Path]:
             title += f" ({chart.choice.offered[chart.choice.first]})"
         path = folder / f"{chart.name.replace('/', '-')}.png"
         with replacing(path) as file:
-            file.write(to_png(chart.spec, title, themes.LIGHT))
+            file.write(to_png(chart.spec, title))
         written.append(path)
     return written

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, NamedTuple
 
-from aibench_fast.report import themes
+from aibench_fast.report.vegalite import SERIES
 from aibench_fast.results.histogram import LatencyHistogram
 
 Spec = dict[str, Any]
@@ -103,7 +103,7 @@ def number(field: str, title: str | None = None, **more: Any) -> Spec:
 
 def series_colour(title: str, domain: Sequence[str | int], field: str = "series") -> Spec:
     """Tell series apart by colour, in the order of the domain."""
-    many = {"scheme": "turbo"} if len(domain) > len(themes.SERIES) else {}
+    many = {"scheme": "turbo"} if len(domain) > len(SERIES) else {}
     return {
         "field": field,
         "type": "ordinal",
