@@ -30,28 +30,24 @@ def download(
     url: str,
     destination: Path,
     *,
-    sha256: str | None = None,
+    sha256: str,
     size: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> None:
-    """Download `url` to `destination`, unless it already has that SHA-256 or size.
+    """Download `url` to `destination`, unless it already has that SHA-256 (64 hexadecimal digits).
 
-    Retries continue where a cut connection stopped. With `sha256` (64 hexadecimal digits), which
-    shows whether the parts fit together, so does a call after one that was stopped. Raises
-    ConfigError if an argument is wrong or the file cannot be written, ServerError if the server
-    refuses, does not answer, or serves another file.
+    Retries continue where a cut connection stopped, and so does a call after one that was stopped.
+    Raises ConfigError if an argument is wrong or the file cannot be written, ServerError if the
+    server refuses, does not answer, or serves another file, such as one of another `size`.
     """
     path_of(url)
-    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigError(f"{sha256!r} is not a SHA-256; give its 64 hexadecimal digits")
-    checkable = sha256 is not None or size is not None
-    if checkable and destination.is_file() and _mismatch(destination, sha256, size) is None:
+    if destination.is_file() and _mismatch(destination, sha256, size) is None:
         return
     partial = destination.with_name(f".{destination.name}.part")
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
-        if sha256 is None:
-            partial.unlink(missing_ok=True)
         resumed = partial.is_file()
         _transfer(url, partial, progress)
         problem = _mismatch(partial, sha256, size)
@@ -86,13 +82,11 @@ def path_of(url: str) -> str:
     return parts.path
 
 
-def _mismatch(file: Path, sha256: str | None, size: int | None) -> str | None:
+def _mismatch(file: Path, sha256: str, size: int | None) -> str | None:
     """Return how a file differs from the expected one, in words; None if it does not."""
     found_size = file.stat().st_size
     if size is not None and found_size != size:
         return f"it has {found_size:,} bytes, expected {size:,}"
-    if sha256 is None:
-        return None
     with file.open("rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     return None if found == sha256.lower() else f"its SHA-256 is {found}, expected {sha256}"

@@ -64,20 +64,8 @@ def url() -> Iterator[str]:
 @pytest.fixture
 def small_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test's archive in the place of the real one."""
-    monkeypatch.setattr(coco, "fetch_archive", _fetch_small)
-
-
-_fetch_real = coco.fetch_archive
-
-
-def _fetch_small(folder: Path, progress: object, *, url: str) -> Path:
-    return _fetch_real(
-        folder,
-        progress,  # type: ignore[arg-type]
-        url=url,
-        sha256=hashlib.sha256(ARCHIVE).hexdigest(),
-        size=len(ARCHIVE),
-    )
+    monkeypatch.setattr(coco, "SHA256", hashlib.sha256(ARCHIVE).hexdigest())
+    monkeypatch.setattr(coco, "SIZE_BYTES", len(ARCHIVE))
 
 
 def test_fetched_over_cut_connections_unpacked_and_prepared(

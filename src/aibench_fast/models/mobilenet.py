@@ -75,9 +75,9 @@ class MobileNet:
         return -(-last.input_size // last.stride)
 
 
-def mobilenet_v1(seed: int = SEED) -> MobileNet:
-    """Return MobileNet V1 with weights drawn from `seed`, the same on every machine."""
-    random = np.random.RandomState(seed)  # legacy, so that its stream never changes
+def mobilenet_v1() -> MobileNet:
+    """Return MobileNet V1 with weights drawn from SEED, the same on every machine."""
+    random = np.random.RandomState(SEED)  # legacy, so that its stream never changes
     size = IMAGE_SIZE
     channels = 3
     features: list[Convolution] = []

@@ -16,20 +16,13 @@ SIZE_BYTES = 815_585_330
 SHA256 = "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05"
 
 
-def fetch_archive(
-    folder: Path,
-    progress: Progress = lambda done, total: None,
-    *,
-    url: str = URL,
-    sha256: str = SHA256,
-    size: int = SIZE_BYTES,
-) -> Path:
+def fetch_archive(folder: Path, url: str, progress: Progress) -> Path:
     """Download the archive into `folder` unless it is already there; return its path.
 
     Raises the errors of `fetch.download`.
     """
     archive = folder / "val2017.zip"
-    download(url, archive, sha256=sha256, size=size, progress=progress)
+    download(url, archive, sha256=SHA256, size=SIZE_BYTES, progress=progress)
     return archive
 
 

@@ -77,8 +77,8 @@ def _fetch_coco(options: argparse.Namespace) -> int:
         task = progress.add_task("val2017.zip", total=None)
         archive = coco.fetch_archive(
             options.dest,
+            options.url,
             lambda done, total: progress.update(task, completed=done, total=total),
-            url=options.url,
         )
     with progress_bar(options.quiet) as progress:
         task = progress.add_task("unpacked", total=None)
