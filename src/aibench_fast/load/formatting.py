@@ -79,7 +79,10 @@ def _format_requests(
     used_bytes = 0
     for number in range(wanted):
         try:
-            parts = session.parts(place, number)
+            if session.sends_bodies:
+                parts = session.before_body(source.body_bytes(number))
+            else:
+                parts = session.parts(place, number)
         except ConfigError as error:
             raise ConfigError(f"request {number + 1} to {kind.model}: {error}") from error
         parts_bytes = sum(map(len, parts))
@@ -118,7 +121,7 @@ def _format_tensors(source: Source, memory_bytes: int, requests: int, observe: O
     """
     given = source.tensor_count  # from the first on
     if requests:
-        given = min(given, source.first + requests * source.batch_size)
+        given = min(given, source.first + requests * source.kind.batch_size)
     first = _writers(source, 1)
     _add(first, source, 0, 1)
     first_bytes = _text_bytes(first)

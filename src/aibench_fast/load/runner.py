@@ -212,12 +212,14 @@ def _load_generator(
     """`sent` are the sources' tensors as they are sent."""
     allow_connections(config.workers)
     tensor_count = sources[0].tensor_count
-    written = servers.written(config.workers)
+    found = [servers.of(worker).written(worker) for worker in range(config.workers)]
+    written = [place for place in found if place is not None] or None
     kinds = [
         coretypes.Kind(
             inputs=one.inputs,
             requests=[
-                servers.texts(place, worker, one.request_bytes) for worker in range(config.workers)
+                servers.of(worker).texts(place, worker, one.request_bytes)
+                for worker in range(config.workers)
             ],
             plan=servers.first.plan(place),
             batch=one.kind.batch_size,

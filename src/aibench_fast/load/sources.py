@@ -67,16 +67,6 @@ class Source:
         return len(self.inputs[0])
 
     @property
-    def batch_size(self) -> int:
-        """Return how many tensors of each input a request has."""
-        return self.kind.batch_size
-
-    def request(self, number: int) -> list[bytes]:
-        """Return the tensors of the request of this number, from 0 on."""
-        first = self.first + number * self.batch_size
-        return [tensors.read(first % len(tensors), self.batch_size) for tensors in self.inputs]
-
-    @property
     def bodies(self) -> _core.Tensors:
         """Return the bodies of requests in mapped files; InternalError if it has none."""
         (found,) = self.inputs
@@ -95,14 +85,15 @@ class Source:
         no server should have in a cache what the run sends first.
         """
         kind = self.kind
-        trials = self.request(-1 if kind.is_drawn else 0)
+        asked = AskedKind(kind.model, [], self.inputs, self.first, kind.batch_size)
+        trials = asked.request(-1 if kind.is_drawn else 0)
         if isinstance(self.inputs[0], Trace):
             trials = [self.inputs[0].trial()]
         inputs = [
             AskedInput(one.dtype, kind.request_shape(one), trial, one.name)
             for one, trial in zip(kind.inputs, trials, strict=True)
         ]
-        return AskedKind(kind.model, inputs, self)
+        return dataclasses.replace(asked, inputs=inputs)
 
     @property
     def is_in_order(self) -> bool:

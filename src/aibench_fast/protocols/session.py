@@ -20,7 +20,7 @@ from aibench_fast.coretypes import (
     RespPlan,
     TokenPlan,
 )
-from aibench_fast.errors import InternalError, ServerError
+from aibench_fast.errors import ServerError
 from aibench_fast.protocols.address import TlsSettings
 from aibench_fast.protocols.settings import Encoding
 from aibench_fast.protocols.statistics import Reader, ServerWatch, StatisticsWatch
@@ -95,36 +95,18 @@ class TensorSource(Protocol):
         """Return `count` of them from index `first` on; the first follows the last."""
 
 
-class RequestSource(Protocol):
-    """The source of the requests of a kind."""
-
-    @property
-    def inputs(self) -> Sequence[TensorSource]:
-        """Return each input's tensors, of which all have as many."""
-
-    @property
-    def first(self) -> int:
-        """Return which tensor is sent first."""
-
-    @property
-    def batch_size(self) -> int:
-        """Return how many tensors of each input a request has."""
-
-    def request(self, number: int) -> list[bytes]:
-        """Return the tensors of the request of this number, from 0 on."""
-
-    def body_bytes(self, number: int) -> int:
-        """Return the size of the body of the request of this number, from 0 on."""
-
-
 @dataclass(frozen=True)
 class AskedKind:
     """One kind of request."""
 
     model: str
     inputs: Sequence[AskedInput]
-    source: RequestSource | None = None
-    """None: of a request that is only sent on trial."""
+    tensors: Sequence[TensorSource] = ()
+    """Those of each input, of which all have as many; none of what is only sent on trial."""
+    first: int = 0
+    """Which tensor is sent first."""
+    per_request: int = 1
+    """How many tensors of each input a request has."""
 
     @property
     def batch_size(self) -> int:
@@ -137,12 +119,10 @@ class AskedKind:
         """Return whether an input is of strings, so that each request has a length of its own."""
         return any(one.dtype == STRINGS for one in self.inputs)
 
-    @property
-    def tensors(self) -> RequestSource:
-        """Return what its requests are made of; InternalError if it has none."""
-        if self.source is None:
-            raise InternalError(f"a request to {self.model} is only sent on trial")
-        return self.source
+    def request(self, number: int) -> list[bytes]:
+        """Return the tensors of the request of this number, from 0 on."""
+        first = self.first + number * self.per_request
+        return [one.read(first % len(one), self.per_request) for one in self.tensors]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +172,12 @@ class Session(Protocol):
 
     @property
     def sends_bodies(self) -> bool:
-        """Return whether a request is its parts and then its body, which lies in a mapped file."""
+        """Return whether a request's body lies in a mapped file, with `before_body` before it."""
         return False
+
+    def before_body(self, size_bytes: int) -> list[bytes]:
+        """Return the parts of a request before a body of this size."""
+        return []
 
     def label(self, model: str) -> str:
         """Names a model and how it is run, as results do."""
@@ -278,15 +262,9 @@ class Servers(Generic[AnySession]):
         """Return what workers need to follow their keys in a cluster; None where there is none."""
         return None
 
-    def texts(self, kind: int, worker: int, tensors_bytes: int) -> list[bytes]:
-        """As `Session.texts`, of the worker's own server."""
-        return self.sessions[worker % len(self.sessions)].texts(kind, worker, tensors_bytes)
-
-    def written(self, workers: int) -> list[memoryview] | None:
-        """Return the memory that each worker's server writes outputs to; None: they send them."""
-        count = len(self.sessions)
-        found = [self.sessions[worker % count].written(worker) for worker in range(workers)]
-        return [place for place in found if place is not None] or None
+    def of(self, worker: int) -> AnySession:
+        """Return the session with a worker's own server."""
+        return self.sessions[worker % self.count]
 
     def watch(self, process: Reader | None) -> StatisticsWatch:
         """Return a watch of all servers' statistics; `process` as in `Session.watch`."""

@@ -123,11 +123,13 @@ class AnyHttpSession(Session):
         return True
 
     def parts(self, kind: int, number: int) -> list[bytes]:
-        """Return what follows the beginning of the head: its end, and a body if none lies there."""
+        """Return what follows the beginning of the head: its end, and a body if there is one."""
         asked = self._kinds[kind]
-        if self.sends_bodies:
-            return self._end_of(asked.tensors.body_bytes(number))
-        return [self._rest(asked, asked.tensors.request(number)[0])]
+        return [self._rest(asked, asked.request(number)[0])]
+
+    def before_body(self, size_bytes: int) -> list[bytes]:
+        """Return the end of the head."""
+        return self._end_of(size_bytes)
 
     def plan(self, kind: int) -> Plan:
         """Return what every reply has to be."""

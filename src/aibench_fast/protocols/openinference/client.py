@@ -106,15 +106,6 @@ class Trial(NamedTuple):
     plan: HttpPlan | GrpcPlan
 
 
-class Trials(NamedTuple):
-    """The trials of all kinds."""
-
-    each: Sequence[Trial]
-    encoding: Encoding
-    facts: Mapping[str, Any]
-    """For the result: the version of the library, and how tensors are sent."""
-
-
 class Client(Protocol):
     """A connection to a server; documents are as the HTTP API has them, whatever the transport.
 
@@ -126,6 +117,10 @@ class Client(Protocol):
     """The transport's name of an inference, as labels have it."""
     timeout_s: float
     """Of each whole reply from now on."""
+    encoding: Encoding = Encoding.BINARY
+    """How tensors are sent, once requests were tried."""
+    facts: Mapping[str, Any]
+    """Of that for the result, and the version of the transport's library."""
 
     def server(self) -> Mapping[str, Any]:
         """Return the server's metadata; empty if it has none."""
@@ -153,7 +148,7 @@ class Client(Protocol):
 
     def try_requests(
         self, wanted: Sequence[Wanted], encoding: Encoding | None, extensions: Sequence[str]
-    ) -> Trials:
+    ) -> list[Trial]:
         """Send one request of each kind on trial; ConfigError if one cannot be made or judged.
 
         Tensors are in this `encoding`; None: as the server, which announces `extensions`, takes

@@ -79,21 +79,19 @@ class OpenInferenceSession(Session):
                 ]
                 # A model may be compiled.
                 client.timeout_s = max(REPLY_TIMEOUT_S, settings.patience_s)
-                self._trials, self.encoding, facts = client.try_requests(
-                    self._wanted, encoding, extensions
-                )
+                self._trials = client.try_requests(self._wanted, encoding, extensions)
                 if shared and settings.shared_memory is SharedMemory.ALL:
                     self._offer_outputs(client, workload.workers)
-                    self._trials, _, _ = client.try_requests(self._wanted, encoding, extensions)
+                    self._trials = client.try_requests(self._wanted, encoding, extensions)
+                self.encoding, self.facts = client.encoding, client.facts
                 self.endpoint = client.endpoint()
                 self._infers = client.infers
         except BaseException:
             self.leave(HURRY_S)
             raise
-        self.facts = facts
         if self.regions:
             self.facts = {
-                **facts,
+                **self.facts,
                 "SharedMemory": settings.shared_memory,
                 "SharedMemoryBytes": sum(region.size_bytes for region in self.regions),
             }

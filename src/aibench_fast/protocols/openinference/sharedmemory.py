@@ -205,10 +205,9 @@ class _Input:
 
     def __init__(self, kind: AskedKind, number: int, most_requests: int, offset: int) -> None:
         """Lay out the tensors that `most_requests` send, 0 for any number, from an offset on."""
-        source = kind.tensors
-        self._tensors = source.inputs[number]
+        self._tensors = kind.tensors[number]
         self._count = len(self._tensors)
-        self._first, self._batch = source.first, source.batch_size
+        self._first, self._batch = kind.first, kind.per_request
         kept = most_requests * self._batch
         if not 0 < kept <= self._count:
             kept = self._count + (self._batch - 1 if self._count % self._batch else 0)

@@ -211,7 +211,7 @@ class SlotQuestions(ExitStack):
         """Wait for replies no longer than that from now on."""
         self._patience_s = patience_s
         for connection in self._nodes.values():
-            connection.be_patient(patience_s)
+            connection.patience_s = patience_s
 
     def call(self, *command: Any, skim: bool = False) -> Any:
         """Ask one question that has to be answered; ServerError names it where it is not."""

@@ -70,7 +70,8 @@ class Connection(AbstractContextManager["Connection"]):
         self._has_answered = False
         self._unsent: OSError | None = None
         """Why the last question was not sent as a whole."""
-        self._patience_s = patience_s
+        self.patience_s = patience_s
+        """The timeout of each whole reply from now on."""
         self._until_s = 0.0
         """When the newest answer has to be whole."""
         self._replies = ReplyReader(self._receive)
@@ -105,10 +106,6 @@ class Connection(AbstractContextManager["Connection"]):
         """End it while another thread waits for an answer, which gets a ConnectionClosed."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-
-    def be_patient(self, patience_s: float) -> None:
-        """Set the timeout of each whole reply from now on."""
-        self._patience_s = patience_s
 
     def call(self, *command: Any) -> Any:
         """Ask one question that has to be answered; ServerError names it where it is not."""
@@ -147,7 +144,7 @@ class Connection(AbstractContextManager["Connection"]):
         return self._read(_name(command), lambda: self._replies.stream(take))
 
     def _send(self, name: str, request: bytes) -> None:
-        left_s = self._patience_s
+        left_s = self.patience_s
         try:
             self._socket.settimeout(left_s)
             self._socket.sendall(request)
@@ -197,7 +194,7 @@ class Connection(AbstractContextManager["Connection"]):
         if isinstance(error, TimeoutError):
             return ServerError(
                 f"the server at {self.address} did not answer {name} within "
-                f"{self._patience_s:g} s; is it busy or stuck?"
+                f"{self.patience_s:g} s; is it busy or stuck?"
             )
         return ConnectionClosed(
             f"the connection to {self.address} was lost at {name}: {_words(error)}{hint}"

@@ -77,7 +77,7 @@ class RedisAiSession(Session):
     def parts(self, kind: int, number: int) -> list[bytes]:
         """Return each tensor with its length."""
         asked = self._kinds[kind]
-        blobs = map(blob_of, asked.inputs, asked.tensors.request(number))
+        blobs = map(blob_of, asked.inputs, asked.request(number))
         return [bulk_length(len(blob)) + blob for blob in blobs]
 
     def plan(self, kind: int) -> RespPlan:
@@ -114,14 +114,13 @@ class RedisAiServers(Servers[RedisAiSession]):
         """Return the nodes and the requests by which workers follow their slots."""
         if self._cluster is None:
             return None
-        owners = [self.sessions[worker % self.count] for worker in range(workers)]
         return ClusterNodes(
             nodes=[(name, endpoint_of(node)) for name, node in self._cluster.named_nodes],
             asking_kinds=[
                 kind._replace(
                     requests=[
-                        owner.requests[place].texts(worker, asking=True)
-                        for worker, owner in enumerate(owners)
+                        self.of(worker).requests[place].texts(worker, asking=True)
+                        for worker in range(workers)
                     ],
                     plan=self.first.requests[place].plan(asking=True),
                 )

@@ -21,7 +21,6 @@ from aibench_fast.protocols.openinference.client import (
     Refusal,
     Refused,
     Trial,
-    Trials,
     Wanted,
 )
 from aibench_fast.protocols.openinference.grpc import messages
@@ -69,6 +68,7 @@ class GrpcClient(Client):
         self.infers = STREAM_METHOD if streams else METHOD
         self._address = address
         self.timeout_s = timeout_s
+        self.facts = {"Nghttp2": NGHTTP2_VERSION}
         connect_s = min(timeout_s, CONNECT_TIMEOUT_S)
         self._endpoint = Endpoint(
             _peer_of(address, connect_s),
@@ -136,10 +136,9 @@ class GrpcClient(Client):
 
     def try_requests(
         self, wanted: Sequence[Wanted], encoding: Encoding | None, extensions: Sequence[str]
-    ) -> Trials:
+    ) -> list[Trial]:
         """As `Client.try_requests`; tensors are sent as they are in memory."""
-        trials = [self._try_one(one) for one in wanted]
-        return Trials(trials, Encoding.BINARY, {"Nghttp2": NGHTTP2_VERSION})
+        return [self._try_one(one) for one in wanted]
 
     def _try_one(self, wanted: Wanted) -> Trial:
         request = InferRequest(wanted, self.infers)

@@ -70,7 +70,7 @@ class InferRequest:
     def part(self, number: int) -> bytes:
         """As `Request.part`, without the end that is the worker's."""
         if not self.wanted.places:
-            message = self._with_tensors(self.wanted.kind.tensors.request(number))
+            message = self._with_tensors(self.wanted.kind.request(number))
             return _prefix(len(message)) + message
         inputs = self._inputs(self.wanted.places(number))
         if not self.wanted.written:

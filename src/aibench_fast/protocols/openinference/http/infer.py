@@ -73,7 +73,7 @@ class InferRequest:
 
     def part(self, number: int) -> bytes:
         """As `Request.part`: the end of the head and the body."""
-        return self._rest(self.wanted.kind.tensors.request(number))
+        return self._rest(self.wanted.kind.request(number))
 
     def _rest(self, tensors: Sequence[bytes]) -> bytes:
         """Return the end of the head and the body with tensors that are given in binary."""

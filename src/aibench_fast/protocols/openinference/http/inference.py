@@ -15,7 +15,6 @@ from aibench_fast.protocols.openinference.client import (
     Refusal,
     Refused,
     Trial,
-    Trials,
     Wanted,
 )
 from aibench_fast.protocols.openinference.http.client import HttpClient, json_of, parsed, refusal
@@ -101,7 +100,7 @@ class HttpInference(HttpClient, Client):
 
     def try_requests(
         self, wanted: Sequence[Wanted], encoding: Encoding | None, extensions: Sequence[str]
-    ) -> Trials:
+    ) -> list[Trial]:
         """Try all kinds in this encoding; None: in binary and then as JSON.
 
         Of a request that fails in both, the server's words about binary are raised where it says
@@ -125,11 +124,12 @@ class HttpInference(HttpClient, Client):
 
     def _try(
         self, wanted: Sequence[Wanted], encoding: Encoding, binary_refused: str | None = None
-    ) -> Trials:
-        facts: dict[str, str | None] = {"Llhttp": LLHTTP_VERSION, "Encoding": encoding}
+    ) -> list[Trial]:
+        self.encoding = encoding
+        self.facts = {"Llhttp": LLHTTP_VERSION, "Encoding": encoding}
         if encoding is Encoding.JSON:  # why, where that was not asked for
-            facts["BinaryRefused"] = binary_refused
-        return Trials([self._try_one(one, encoding) for one in wanted], encoding, facts)
+            self.facts["BinaryRefused"] = binary_refused
+        return [self._try_one(one, encoding) for one in wanted]
 
     def _try_one(self, wanted: Wanted, encoding: Encoding) -> Trial:
         path = f"{_path(wanted.kind.model, wanted.version)}/infer"
