@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.cluster import DaskClient, Place
 from aibench_fast.errors import ConfigError
-from aibench_fast.files import reading
+from aibench_fast.files import partial_of, reading
 from aibench_fast.load.config import RunConfig
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.results.events import Digesting, Observer, SendingFile
@@ -196,7 +196,7 @@ def _received(digest: str, suffix: str) -> Path:
 
 def write_piece(digest: str, suffix: str, number: int, piece: bytes) -> None:
     """Write a piece of a file that is sent; the first one begins it anew."""
-    with _partial(digest, suffix).open("ab" if number else "wb") as file:
+    with partial_of(_received(digest, suffix)).open("ab" if number else "wb") as file:
         file.write(piece)
 
 
@@ -205,7 +205,8 @@ def keep_file(digest: str, suffix: str, members: Sequence[tuple[str, int]]) -> P
 
     `members` are the names and sizes of a folder's files, which it is taken apart into.
     """
-    path, partial = _received(digest, suffix), _partial(digest, suffix)
+    path = _received(digest, suffix)
+    partial = partial_of(path)
     with partial.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
@@ -229,8 +230,3 @@ def _take_apart(whole: Path, members: Sequence[tuple[str, int]]) -> None:
                     left_bytes -= member.write(piece)
     whole.unlink()
     folder.rename(whole)
-
-
-def _partial(digest: str, suffix: str) -> Path:
-    path = _received(digest, suffix)
-    return path.with_name(f"{path.name}.partial")

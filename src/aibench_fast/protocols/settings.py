@@ -48,7 +48,7 @@ class ServerSettings:
         return max(LEAST_PATIENCE_S, self.reply_timeout_s)
 
 
-def check_within(setting: str, value: int, least: int, most: int) -> None:
+def check_within(setting: str, value: float, least: float, most: float) -> None:
     """ConfigError where a setting is not from `least` to `most`."""
     if not least <= value <= most:
         raise ConfigError(f"`{setting}` {value}: it has to be from {least} to {most}")

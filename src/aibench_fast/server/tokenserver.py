@@ -12,6 +12,7 @@ from typing import Any
 import aibench_fast
 from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.protocols.protocol import SIMULATED
+from aibench_fast.protocols.settings import check_within
 from aibench_fast.server.base import STOP_TIMEOUT_S, Server, answer_to_get
 
 MODEL = "simulated"
@@ -81,9 +82,7 @@ class Simulation:
                 f"`model` {self.model!r}: write letters, digits and ._:/@+- alone, such as llama"
             )
         for one, value in self._numbers():
-            least, most = one.metadata["least"], one.metadata["most"]
-            if not least <= value <= most:
-                raise ConfigError(f"`{one.name}` {value}: it has to be from {least} to {most}")
+            check_within(one.name, value, one.metadata["least"], one.metadata["most"])
         if self.stall_s and not self.stall_s < self.stall_period_s:
             raise ConfigError(
                 f"`stall_s` {self.stall_s:g} with `stall_period_s` {self.stall_period_s:g}: it has "

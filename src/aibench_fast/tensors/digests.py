@@ -48,15 +48,18 @@ def digest_of(files: Sequence[Path], progress: Progress) -> str:
     """Return the SHA-256 of the joined files in hexadecimal; OSError if one is unreadable."""
     start_ns = time.time_ns()
     key = _key(files)
-    digest = _known.get(key) or _read_entry(key)
+    total_bytes = sum(one.size_bytes for one in key)
+    is_kept = total_bytes >= LEAST_BYTES
+    digest = _known.get(key) or (_read_entry(key) if is_kept else None)
     if digest is None:
-        digest = _hash(files, key, progress)
+        digest = _hash(files, key, total_bytes, progress)
         settled_ns = start_ns - SETTLED_NS
         # Programs cannot set the second of these times.
         newest_ns = max(max(one.modified_ns, one.changed_ns) for one in key)
         if _key(files) != key or newest_ns >= settled_ns:
             return digest
-        _write_entry(key, digest)
+        if is_kept:
+            _write_entry(key, digest)
     _known[key] = digest
     return digest
 
@@ -69,12 +72,8 @@ def _key(files: Sequence[Path]) -> _Key:
     )
 
 
-def _total_bytes(key: _Key) -> int:
-    return sum(one.size_bytes for one in key)
-
-
-def _hash(files: Sequence[Path], key: _Key, progress: Progress) -> str:
-    digest, done_bytes, total_bytes = hashlib.sha256(), 0, _total_bytes(key)
+def _hash(files: Sequence[Path], key: _Key, total_bytes: int, progress: Progress) -> str:
+    digest, done_bytes = hashlib.sha256(), 0
     for file, status in zip(files, key, strict=True):
         for piece in _pieces(file, status.size_bytes, _fills_memory(total_bytes)):
             digest.update(piece)
@@ -123,8 +122,6 @@ def _content(key: _Key, digest: str) -> bytes:
 
 def _read_entry(key: _Key) -> str | None:
     """Return the kept digest of files in this state; None if it is missing or damaged."""
-    if _total_bytes(key) < LEAST_BYTES:
-        return None
     try:
         kept = _entry(key).read_bytes()
     except (OSError, RuntimeError):
@@ -136,8 +133,6 @@ def _read_entry(key: _Key) -> str | None:
 
 def _write_entry(key: _Key, digest: str) -> None:
     """Write an entry atomically and delete the oldest ones; do nothing if that fails."""
-    if _total_bytes(key) < LEAST_BYTES:
-        return
     with suppress(OSError, RuntimeError, ConfigError):
         with replacing(_entry(key)) as file:
             file.write(_content(key, digest))

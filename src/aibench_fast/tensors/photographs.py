@@ -9,7 +9,7 @@ import os
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -49,9 +49,8 @@ def open_input(where: str) -> Iterator[Photographs]:
     Folders in it are searched too; hidden files and those of macOS archives (`__MACOSX`) are left
     out. The photographs can be read until the block ends. Raises ConfigError if there are none.
     """
-    with ExitStack() as opened:
-        place = find(where)
-        found = place if isinstance(place, Folder) else opened.enter_context(_open(where, place))
+    place = find(where)
+    with nullcontext(place) if isinstance(place, Folder) else _open(where, place) as found:
         if next(iter(found), None) is None:
             raise ConfigError(
                 f"--input {where}: there is no file in it; it should hold photographs"
