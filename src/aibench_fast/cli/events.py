@@ -38,16 +38,19 @@ def shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
             show = opened.enter_context(_live(full=options.live))
 
         def show_all(event: StudyEvent) -> None:
-            match event:
-                case Note():
-                    note(event.words)
-                case ServerStarted():
-                    if not options.quiet:
-                        print(event.description, file=sys.stderr)
-                case _:
-                    show(event)
+            print_notice(event, quiet=options.quiet)
+            show(event)
 
         yield show_all
+
+
+def print_notice(event: StudyEvent, *, quiet: bool) -> None:
+    """Print a note, and unless `quiet` which server was started, to stderr."""
+    match event:
+        case Note():
+            note(event.words)
+        case ServerStarted() if not quiet:
+            print(event.description, file=sys.stderr)
 
 
 def _print_event(event: StudyEvent) -> None:

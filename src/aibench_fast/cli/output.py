@@ -9,6 +9,8 @@ import io
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -129,6 +131,16 @@ def is_refused() -> bool:
     sys.stdout.flush()
     refusal = sys.stdout.refusal if isinstance(sys.stdout, _Stream) else None
     return refusal is not None and refusal.errno != errno.EPIPE
+
+
+@contextmanager
+def counted(
+    quiet: bool, description: str, *amount: "ProgressColumn | str"
+) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar as `progress_bar` does; yield what takes how much is done, and of how much."""
+    with progress_bar(quiet, *amount) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def progress_bar(

@@ -19,11 +19,7 @@ from aibench_fast.results.folder import Loaded, read_results
 from aibench_fast.results.result import MAX_NOT_SENT, Result
 from aibench_fast.results.search import UNITS, Search, SearchStep
 from aibench_fast.studies.edge import Edge, OutOfTime, find_edge, longest
-from aibench_fast.studies.events import (
-    Progress,
-    StepFinished,
-    StudyObserver,
-)
+from aibench_fast.studies.events import Progress, StepFinished, StudyObserver
 from aibench_fast.studies.runs import Run, check_run, run_and_save, source
 from aibench_fast.studies.thresholds import Expectation, check_possible, split_slo
 from aibench_fast.tensortype import MAX_TENSOR_BYTES
@@ -115,7 +111,7 @@ def search(
     config = dataclasses.replace(config, slo=(*config.slo, *limits), results_so_far=True)
     steps = _Steps(config, targets, over, lowest, highest, within_s, Path(folder), observe)
     steps.prepare(partial(check_run, over_dask=client is not None, clients=clients))
-    return steps.search(source(client, clients))
+    return steps.find(source(client, clients))
 
 
 @dataclass
@@ -177,7 +173,7 @@ class _Steps:
                 if value is not None:
                     check(self._configured(value))
 
-    def search(self, run: Run) -> Found:
+    def find(self, run: Run) -> Found:
         """Find the edge by such runs, and save what was found."""
         self.run = run
         lowest, highest = self._limits()
@@ -311,11 +307,9 @@ class _Steps:
     def _seconds(self, value: float) -> float:
         """Return the duration of one run, warm-up included; 0 if only requests end it."""
         config = self._configured(value)
-        if config.max_queries:
-            requests = config.burn_in + config.max_queries
-            return requests / config.limit_rps if config.limit_rps else 0.0
-        by_requests_s = config.burn_in / config.limit_rps if config.limit_rps else 0.0
-        return by_requests_s + config.burn_in_s + config.duration_s
+        requests = config.burn_in + config.max_queries
+        by_requests_s = requests / config.limit_rps if config.limit_rps else 0.0
+        return by_requests_s + (0.0 if config.max_queries else config.burn_in_s + config.duration_s)
 
     def _check_time(self, value: float) -> None:
         """OutOfTime if a run of this value would end too late."""

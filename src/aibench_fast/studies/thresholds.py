@@ -23,11 +23,7 @@ _WORDS = re.compile(rf"\s*({FIGURE})\s*(<=|>=|<|>)\s*(\S+)\s*")
 _TARGET = re.compile(rf"\s*({FIGURE})\s*=\s*(\S+)\s*")
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
-_OF_TIMES: dict[str, Callable[[LatencyHistogram], float]] = {
-    "min": lambda times: times.min_ms,
-    "mean": lambda times: times.mean_ms,
-    "max": lambda times: times.max_ms,
-}
+_STATISTICS = ("min", "mean", "max")
 _TIMES: dict[str, Callable[[Result], LatencyHistogram]] = {
     "": lambda result: result.latencies,
     "ttfe": lambda result: result.tokens.response_first_events,
@@ -189,7 +185,7 @@ def _figure(name: str) -> _Figure:
         return _Figure(_share, partial(_share_of, _SHARES[name]), "{:.3%}")
     of, statistic = _parts(name)
     quantile = _QUANTILE.fullmatch(statistic)
-    if not quantile and statistic not in _OF_TIMES:
+    if not quantile and statistic not in _STATISTICS:
         raise ValueError(f"unknown figure {name!r}; use {_KNOWN}")
     share = float(quantile[1]) / 100 if quantile else 0.0
     least = least_count(share) if quantile else 1
@@ -199,7 +195,9 @@ def _figure(name: str) -> _Figure:
         times = _TIMES[of](result)
         if times.count < least:
             return None
-        found = times.quantiles_ms([share])[0] if quantile else _OF_TIMES[statistic](times)
+        found: float = getattr(times, f"{statistic}_ms", 0.0)
+        if quantile:
+            (found,) = times.quantiles_ms([share])
         return found * US_PER_MS if is_length else found
 
     shown = "{:.1f} tokens" if is_length else "{:.3f} ms"

@@ -7,11 +7,14 @@ from urllib.parse import unquote
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from aibench_fast.cli.options.parser import QUIET, add_all, add_command, add_subcommands
-from aibench_fast.cli.output import progress_bar
+from aibench_fast.cli.output import counted
 from aibench_fast.errors import ConfigError, shown_url
 from aibench_fast.fetch import download, path_of
 from aibench_fast.files import check_outputs
 from aibench_fast.tensors import coco
+
+AMOUNT = (DownloadColumn(), TransferSpeedColumn())
+"""The columns of a download's progress."""
 
 EXAMPLE = "aibench-fast fetch coco --dest coco"
 
@@ -58,14 +61,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _fetch_model(options: argparse.Namespace) -> int:
     destination = options.out or name_in(options.url)
     check_outputs([("--out", destination)])
-    with progress_bar(options.quiet, DownloadColumn(), TransferSpeedColumn()) as progress:
-        task = progress.add_task(destination.name, total=None)
-        download(
-            options.url,
-            destination,
-            sha256=options.sha256,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with counted(options.quiet, destination.name, *AMOUNT) as progress:
+        download(options.url, destination, sha256=options.sha256, progress=progress)
     if not options.quiet:
         size = destination.stat().st_size
         print(f"wrote {destination}: {size:,} bytes, SHA-256 {options.sha256.lower()}")
@@ -73,20 +70,10 @@ def _fetch_model(options: argparse.Namespace) -> int:
 
 
 def _fetch_coco(options: argparse.Namespace) -> int:
-    with progress_bar(options.quiet, DownloadColumn(), TransferSpeedColumn()) as progress:
-        task = progress.add_task("val2017.zip", total=None)
-        archive = coco.fetch_archive(
-            options.dest,
-            options.url,
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    with progress_bar(options.quiet) as progress:
-        task = progress.add_task("unpacked", total=None)
-        files = coco.unpack(
-            archive,
-            options.dest,
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with counted(options.quiet, "val2017.zip", *AMOUNT) as progress:
+        archive = coco.fetch_archive(options.dest, options.url, progress)
+    with counted(options.quiet, "unpacked") as progress:
+        files = coco.unpack(archive, options.dest, progress)
     if not options.quiet:
         folder = options.dest / archive.stem
         print(f"{files:,} photographs in {folder}; next: aibench-fast prepare --input {folder}")

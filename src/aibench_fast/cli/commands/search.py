@@ -1,17 +1,16 @@
 """`aibench-fast search`."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
-from aibench_fast.cli.events import print_preparing
+from aibench_fast.cli.events import print_notice, print_preparing
 from aibench_fast.cli.options import runs
-from aibench_fast.cli.options.parser import REPEATED, BurnIn, add_all
+from aibench_fast.cli.options.parser import REPEATED, add_all
 from aibench_fast.cli.options.server import add_server_options
-from aibench_fast.cli.output import note, with_options
+from aibench_fast.cli.output import with_options
 from aibench_fast.cli.saving import print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs
@@ -73,7 +72,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         },
         results_dir={"default": Path("search")},
     )
-    parser.set_defaults(handler=_search, duration_s=10.0, burn_in=BurnIn(seconds=1.0))
+    parser.set_defaults(handler=_search, duration_s=10.0, burn_in={"burn_in_s": 1.0})
 
 
 def _search(options: argparse.Namespace) -> int:
@@ -132,15 +131,12 @@ def _shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
 
         def show(event: StudyEvent) -> None:
             bar(event)
+            print_notice(event, quiet=options.quiet)
             match event:
-                case events.Note():
-                    note(event.words)
                 case events.RunFinished(unsaved=error) if error:
                     print_unsaved(event.result)
                 case _ if options.quiet:
                     pass
-                case events.ServerStarted():
-                    print(event.description, file=sys.stderr)
                 case events.Progress():
                     print(with_options(event.words), flush=True)
                 case events.SearchPlanned():

@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
+from aibench_fast.cli.events import print_notice
 from aibench_fast.cli.options import runs
 from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
 from aibench_fast.cli.options.parser import add_all, axis, by_name, number_ranges, rates
@@ -181,15 +181,12 @@ class _Lines:
 
     def __call__(self, event: StudyEvent) -> None:
         self._bar(event)
+        print_notice(event, quiet=self._quiet)
         match event:
             case events.Planned():
                 self._runs, self._ended = event.runs, event.done
                 if event.done:
                     self._print(f"{event.done} of {event.runs} runs are done already")
-            case events.ServerStarted() if not self._quiet:
-                print(event.description, file=sys.stderr)
-            case events.Note():
-                note(event.words)
             case events.RunStarted(file=file) if file:
                 self._write = self._raw.enter_context(printed(raw_file(file)))
             case events.RunFinished():

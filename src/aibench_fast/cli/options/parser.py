@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from enum import EnumType
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from aibench_fast import units
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE
@@ -96,21 +96,13 @@ def axis(least: int) -> Callable[[str], list[int]]:
     return read
 
 
-class BurnIn(NamedTuple):
-    """The warm-up of a run; one of the three."""
-
-    requests: int = 0
-    seconds: float = 0.0
-    until_steady: bool = False
-
-
-def burn_in(words: str) -> BurnIn:
-    """Read a warm-up: requests (`100`), a time (`5s`), or `auto`, until the state is steady."""
+def burn_in(words: str) -> dict[str, Any]:
+    """Read a warm-up: requests (`100`), a time (`5s`), or `auto`; return the setting that it is."""
     if words == "auto":
-        return BurnIn(until_steady=True)
+        return {"burn_in_until_steady": True}
     if words.lstrip("-").isdecimal():
-        return BurnIn(requests=int(words))
-    return BurnIn(seconds=seconds(words))
+        return {"burn_in": int(words)}
+    return {"burn_in_s": seconds(words)}
 
 
 def boolean(word: str) -> bool:

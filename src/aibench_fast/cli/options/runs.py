@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from aibench_fast.cli.options.parser import (
     REPEATED,
-    BurnIn,
     add_all,
     burn_in,
     by_name,
@@ -226,7 +225,7 @@ def add_load_options(group: "argparse._ArgumentGroup") -> None:
         RunConfig,
         arrivals={"choices": ARRIVALS},
         on_lag={"choices": ON_LAG},
-        burn_in={"type": burn_in, "default": BurnIn()},
+        burn_in={"type": burn_in, "default": {}},
         dial_read_timeout={"dest": "reply_timeout_s"},
         on_disconnect={"choices": ON_DISCONNECT},
     )
@@ -331,9 +330,8 @@ def run_config(options: argparse.Namespace, **own: Any) -> RunConfig:
         "shared_memory": options.shared_memory and SharedMemory(options.shared_memory),
         "dialect": None if options.dialect == "auto" else Dialect(options.dialect),
         "tolerance": RunConfig.tolerance if options.tolerance is None else options.tolerance,
-        "burn_in": options.burn_in.requests,
-        "burn_in_s": options.burn_in.seconds,
-        "burn_in_until_steady": options.burn_in.until_steady,
+        "burn_in": 0,
+        **options.burn_in,
         "command_line": without_secrets(options.command_line),
     }
     return by_name(RunConfig, argparse.Namespace(**given), **(settings | own))
