@@ -203,6 +203,15 @@ def test_nor_is_it_for_one_of_a_study(cli: Cli, tmp_path: Path, study: str) -> N
     assert "line 1: {} has no prompt" in done.stderr
 
 
+def test_nor_is_it_for_a_search_that_cannot_be_made(cli: Cli, tmp_path: Path) -> None:
+    words = ["search", "--embedded", "tokens", "--slo", "p50=1s"]
+    done = cli(*words, "--over", "workers", "--from", 0, code=2, errors=1)
+    assert "--from 0: over workers it has to be a whole number" in done.stderr
+    (tmp_path / "search").mkdir(exist_ok=True)
+    (tmp_path / "search" / "search.json").write_text("{}")
+    assert "--results-dir search has a search already" in cli(*words, code=2, errors=1).stderr
+
+
 WRONG: dict[str, tuple[Sequence[object], str]] = {
     "an option of tokens alone": (["--decode", "1ms"], "--decode without --kind tokens"),
     "an option of another server": (

@@ -108,15 +108,15 @@ def search(
         >>> print(f"{found.value:.0f} requests/s")
     """
     limits, targets = split_slo(slo)
-    config = dataclasses.replace(config, slo=(*config.slo, *limits), results_so_far=True)
-    steps = _Steps(config, targets, over, lowest, highest, within_s, Path(folder), observe)
-    steps.prepare(partial(check_run, over_dask=client is not None, clients=clients))
-    return steps.find(source(client, clients))
+    config = dataclasses.replace(config, slo=(*config.slo, *limits))
+    check = partial(check_run, over_dask=client is not None, clients=clients)
+    steps = Steps(config, targets, over, lowest, highest, within_s, Path(folder), observe, check)
+    return steps.find(config, source(client, clients))
 
 
 @dataclass
-class _Steps:
-    """Makes the runs of a search, and keeps their results as files."""
+class Steps:
+    """Makes the runs of a search, and keeps their results as files; see `search`."""
 
     config: RunConfig
     targets: Sequence[Expectation]
@@ -126,6 +126,8 @@ class _Steps:
     within_s: float | None
     folder: Path
     observe: StudyObserver
+    check: Callable[[RunConfig], None]
+    """ConfigError for settings of which no run can be made."""
     longer_s: dict[float, float] = field(default_factory=dict)
     """How long a run of a value has to be whose first was too short to judge all targets."""
     runs: int = 0
@@ -133,7 +135,10 @@ class _Steps:
     results: dict[float, Result] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """ConfigError for settings that no model allows."""
+        """Create the folder.
+
+        ConfigError for settings that no model allows, and if the folder has a search already.
+        """
         config, over, targets = self.config, self.over, self.targets
         if over not in UNITS:
             raise ConfigError(f"`over` {over!r}: it has to be {', '.join(UNITS)}")
@@ -145,15 +150,7 @@ class _Steps:
         check_possible(targets, config, "slo")
         self.judges_errors = any(target.figure == "errors" for target in targets)
         self.judging_requests = SPARE_REQUESTS * max(one.least_requests for one in targets)
-        self.until_s = math.inf if self.within_s is None else time.monotonic() + self.within_s
-
-    def prepare(self, check: Callable[[RunConfig], None]) -> None:
-        """Create the folder, and ask the server for the model's shapes where they are not known.
-
-        ConfigError if the folder has a search already, or if the lowest or the highest value cannot
-        be run, also by `check`; other errors as `search`.
-        """
-        self._check_values(check)
+        self._check_values()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -163,19 +160,23 @@ class _Steps:
                 f"`folder` {self.folder} has a search already: choose another, or remove it"
             )
         check_outputs([("`folder`", self.folder / SEARCH_FILE)])
-        self.config = resolve(self.config)
-        self.config.count_tensors()
-        self._check_values(check)
 
-    def _check_values(self, check: Callable[[RunConfig], None]) -> None:
+    def _check_values(self) -> None:
         if self.config.is_resolved:
             for value in self._limits():
                 if value is not None:
-                    check(self._configured(value))
+                    self.check(self._configured(value))
 
-    def find(self, run: Run) -> Found:
-        """Find the edge by such runs, and save what was found."""
+    def find(self, config: RunConfig, run: Run) -> Found:
+        """Find the edge by such runs, and save what was found; errors as `search`.
+
+        `config` is the one of the steps, with the address of a server that was started since.
+        """
         self.run = run
+        self.until_s = math.inf if self.within_s is None else time.monotonic() + self.within_s
+        self.config = dataclasses.replace(resolve(config), results_so_far=True)
+        self.config.count_tensors()
+        self._check_values()
         lowest, highest = self._limits()
         try:
             if lowest is None:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
@@ -19,7 +20,8 @@ from aibench_fast.results.search import UNITS, Search
 from aibench_fast.studies import events
 from aibench_fast.studies.events import StudyEvent, StudyObserver
 from aibench_fast.studies.progress import progress_bar
-from aibench_fast.studies.search import SEARCH_FILE, Found, search
+from aibench_fast.studies.runs import check_run, source
+from aibench_fast.studies.search import SEARCH_FILE, Found, Steps
 from aibench_fast.studies.servers import started
 from aibench_fast.studies.thresholds import check_possible, checked, expectations, split_slo
 from aibench_fast.units import described_duration
@@ -93,23 +95,20 @@ def _search(options: argparse.Namespace) -> int:
     check_possible(expected, config)
     others = [("--results-dir", options.results_dir / SEARCH_FILE)]  # which the search checks
     check_outputs([("--junit", options.junit)], [*runs.files_read(options, config), *others])
-    with (
-        runs.dask_client(options) as client,
-        _shown(options) as show,
-        started(config, options.embedded, show) as config,
-    ):
-        found = search(
+    with _shown(options) as show:
+        steps = Steps(
             config,
             targets,
+            options.over,
+            options.lowest,
+            options.highest,
+            options.within_s,
             options.results_dir,
-            over=options.over,
-            lowest=options.lowest,
-            highest=options.highest,
-            within_s=options.within_s,
             observe=show,
-            client=client,
-            clients=options.clients,
+            check=partial(check_run, over_dask=options.dask is not None, clients=options.clients),
         )
+        with runs.dask_client(options) as client, started(config, options.embedded, show) as there:
+            found = steps.find(there, source(client, options.clients))
     if found.search.interrupted:
         print(_so_far(found.search), flush=True)
         return EXIT_INTERRUPTED
