@@ -7,6 +7,8 @@ import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from commandline import Cli
@@ -137,6 +139,18 @@ def periods(rates: list[float]) -> list[Interval]:
     ]  # fmt: skip
 
 
+def warned_of(result: Result) -> list[tuple[str, str]]:
+    """The warnings of a run against a server elsewhere, in which nothing else is of note."""
+    run: Any = SimpleNamespace(
+        config=RunConfig(file=None, shape=(4,)),
+        surroundings=SimpleNamespace(same_cores=False),
+        equal_tensors=False,
+    )
+    outputs = [{1: b"a", 2: b"b"}, {1: b"a"}]
+    watch: Any = SimpleNamespace(outputs=outputs, unsteady=None, unfilled=False)
+    return [*warnings(run, watch, result)]
+
+
 @pytest.mark.parametrize(
     ("rates", "warned"),
     [
@@ -149,20 +163,11 @@ def periods(rates: list[float]) -> list[Interval]:
 )
 def test_a_trend_in_the_measured_time(rates: list[float], warned: str | None) -> None:
     result = dataclasses.replace(our_result(), intervals=periods([*rates, 1.0]))
-    config = RunConfig(file=None, shape=(4,))
-    found = [
-        message
-        for kind, message in warnings(
-            config, result, False, [{1: b"a", 2: b"b"}], False, None, False
-        )
-        if kind == "trend"
-    ]
+    found = [message for kind, message in warned_of(result) if kind == "trend"]
     assert (warned is None) == (found == [])
     if warned:
         assert warned in found[0]
 
 
 def test_a_server_elsewhere_and_a_good_run_have_none() -> None:
-    config = RunConfig(file=None, shape=(4,))
-    outputs = [{1: b"a", 2: b"b"}, {1: b"a"}]
-    assert [*warnings(config, our_result(), False, outputs, False, None, False)] == []
+    assert warned_of(our_result()) == []

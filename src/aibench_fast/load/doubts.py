@@ -1,12 +1,13 @@
 """The warnings of a result: what makes a run's figures doubtful."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from aibench_fast import _core
 from aibench_fast.load.config import RunConfig
+from aibench_fast.load.readings import Measurement
 from aibench_fast.load.verdict import MUCH_OTHERS
+from aibench_fast.load.watch import Watch
 from aibench_fast.protocols.protocol import SIMULATED
-from aibench_fast.protocols.session import ServerRecord
 from aibench_fast.results.result import MAX_NOT_SENT, MIN_FOR_P99, Result
 from aibench_fast.results.significance import trend
 
@@ -16,22 +17,9 @@ MANY_WINDOW_WAITS = 0.1
 """The share of the latency above which flow control decides it."""
 
 
-def warnings(
-    config: RunConfig,
-    result: Result,
-    same_cores: bool,
-    outputs: Sequence[Mapping[int, bytes]],
-    equal_tensors: bool,
-    unsteady: str | None,
-    unfilled: bool,
-) -> Iterator[tuple[str, str]]:
-    """Yield all that a reader has to know before trusting the figures: kinds and messages.
-
-    `same_cores`: the server runs on cores of the client; `outputs` are what each kind's model
-    answered to different tensors, by their index, a sample of them; `equal_tensors`: some kind's
-    do not differ at all; `unsteady`: how the burn-in ended without the steady state that it was to
-    reach; `unfilled`: the last requests were abandoned, for a batch that nobody would fill.
-    """
+def warnings(run: Measurement, watch: Watch, result: Result) -> Iterator[tuple[str, str]]:
+    """Yield all that a reader has to know before trusting the figures: kinds and messages."""
+    config = run.config
     if not _core.IS_OPTIMISED:
         yield "debug_build", "this client was compiled without optimisation: no figure of it holds"
     if (tls := config.protocol.addresses[0].tls) and tls.insecure:
@@ -39,9 +27,9 @@ def warnings(
     yield from doubts_of_figures(config, result)
     facts = result.facts
     things = facts.get("StringsAre", "tensors")
-    if equal_tensors:
+    if run.equal_tensors:
         yield "equal_tensors", f"all {things} are equal: caches make that faster than it will be"
-    elif any(len(one) > 1 and len(set(one.values())) == 1 for one in outputs):
+    elif any(len(one) > 1 and len(set(one.values())) == 1 for one in watch.outputs):
         yield "equal_outputs", "the model answered different tensors alike: does it run at all?"
     for form, words in (("Json", "as JSON"), ("String", "as strings")):
         sent, given = facts.get(f"{form}Tensors", 0), facts.get(f"{form}TensorsGiven", 0)
@@ -59,14 +47,14 @@ def warnings(
                 f"{sent:,} drawn prompts were sent again and again: a server that caches prompts "
                 "had seen them",
             )
-    if same_cores:
+    if run.surroundings.same_cores:
         yield "same_machine", "the server is on this machine: client and server share its cores"
         if config.servers_meanwhile:
             others = ", ".join(config.servers_meanwhile)
             yield "servers_meanwhile", f"the sweep did not stop other servers on it: {others}"
-    if unsteady:
-        yield "unsteady", f"the warm-up never became steady: {unsteady}"
-    if unfilled:
+    if watch.unsteady:
+        yield "unsteady", f"the warm-up never became steady: {watch.unsteady}"
+    if watch.unfilled:
         yield (
             "unfilled_batch",
             "the last requests were abandoned: the model waits for MINBATCHSIZE rows, without a "
@@ -74,15 +62,14 @@ def warnings(
         )
 
 
-def server_warnings(
-    records: Sequence[ServerRecord], asked_workers: int, autobatching: int
-) -> Iterator[tuple[str, str]]:
-    """Yield warnings about the servers; `autobatching` is the one that was given, -1 for none."""
-    first, *others = records
-    if asked_workers < len(records):
+def server_warnings(run: Measurement) -> Iterator[tuple[str, str]]:
+    """Yield warnings about the servers."""
+    first, *others = records = run.records
+    autobatching = run.config.metadata_autobatching
+    if run.asked_workers < len(records):
         yield (
             "more_workers",
-            f"--workers {asked_workers}, but {len(records)} ran: one for each server",
+            f"--workers {run.asked_workers}, but {len(records)} ran: one for each server",
         )
     if any(record.server.kind == SIMULATED for record in records):
         yield "simulated", "the server's times are simulated: no model was measured"

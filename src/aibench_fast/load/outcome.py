@@ -112,13 +112,7 @@ def result_of(
         interrupted=end is not End.REACHED,
         incomplete=end is End.AHEAD,
     )
-    found = [
-        *warnings(
-            config, result, run.surroundings.same_cores, watch.outputs, run.equal_tensors,
-            watch.unsteady, watch.unfilled,
-        ),
-        *server_warnings(run.records, run.asked_workers, config.metadata_autobatching),
-    ]  # fmt: skip
+    found = [*warnings(run, watch, result), *server_warnings(run)]
     return dataclasses.replace(result, warnings=[Warned(*one) for one in found])
 
 

@@ -163,7 +163,6 @@ class PreparedRun(AbstractContextManager["PreparedRun"]):
 
 
 def _workloads(config: RunConfig, sources: Sequence[Source], servers: int) -> list[Workload]:
-    """Return what each server is going to be sent."""
     kinds = [source.asked() for source in sources]
     most_requests = config.max_requests(sources[0].tensor_count)
     return [

@@ -74,7 +74,6 @@ class AnyHttpSession(Session):
         return {} if body_type is None else {"Content-Type": body_type}
 
     def _try(self, client: HttpClient, kind: AskedKind) -> Reply:
-        """Send a request on trial."""
         (one,) = kind.inputs
         whole = self._head + self._rest(kind, one.trial)
         return client.exchange(whole, self._asked, MAX_TRIAL_BYTES)

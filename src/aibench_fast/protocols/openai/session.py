@@ -119,6 +119,5 @@ def _listed_models(reply: Reply) -> list[str] | None:
 
 
 def _shown(models: Sequence[str]) -> str:
-    """Return the names of models for a message."""
     more = f" and {len(models) - MOST_SHOWN} more" if len(models) > MOST_SHOWN else ""
     return ", ".join(models[:MOST_SHOWN]) + more

@@ -124,6 +124,15 @@ class Client(Protocol):
 
     def server(self) -> Mapping[str, Any]:
         """Return the server's metadata; empty if it has none."""
+        try:
+            return self.metadata()
+        except Refused as error:
+            if error.refusal is Refusal.NO_SUCH_CALL:
+                return {}
+            raise
+
+    def metadata(self) -> Mapping[str, Any]:
+        """Return the server's metadata; Refused if it has none."""
 
     def model(self, model: str, version: str | None) -> Mapping[str, Any]:
         """Return a model's metadata."""

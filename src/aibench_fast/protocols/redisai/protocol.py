@@ -13,7 +13,7 @@ from aibench_fast.protocols.settings import MAX_COUNT, check_within
 from aibench_fast.tensortype import REDISAI_DTYPES
 
 if TYPE_CHECKING:
-    from aibench_fast.protocols.session import Servers, Session
+    from aibench_fast.protocols.redisai.session import RedisAiServers
     from aibench_fast.protocols.statistics import ServerReading
 
 
@@ -68,11 +68,9 @@ class RedisAi(ServerProtocol):
 
     def least_workers(self, kinds: Sequence[KindSpec]) -> int:
         """One, or as many as fill the batches that models wait for."""
-        from aibench_fast.protocols.redisai.session import RedisAiServers
+        return self.find_servers().least_workers(kinds)
 
-        return RedisAiServers(self.addresses, self._settings).least_workers(kinds)
-
-    def find_servers(self) -> "Servers[Session]":
+    def find_servers(self) -> "RedisAiServers":
         """Return the servers, of a cluster its primaries."""
         from aibench_fast.protocols.redisai.session import RedisAiServers
 

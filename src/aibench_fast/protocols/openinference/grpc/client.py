@@ -78,14 +78,9 @@ class GrpcClient(Client):
         )
         self._channel = GrpcChannel(self._endpoint, connect_s)
 
-    def server(self) -> Mapping[str, Any]:
-        """As `Client.server`."""
-        try:
-            return self._ask("ServerMetadata", b"", messages.SERVER, "the server")
-        except Refused as error:
-            if error.refusal is Refusal.NO_SUCH_CALL:
-                return {}
-            raise
+    def metadata(self) -> Mapping[str, Any]:
+        """As `Client.metadata`."""
+        return self._ask("ServerMetadata", b"", messages.SERVER, "the server")
 
     def model(self, model: str, version: str | None) -> Mapping[str, Any]:
         """As `Client.model`."""

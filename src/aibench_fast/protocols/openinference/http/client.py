@@ -181,7 +181,6 @@ def refusal(status: int) -> Refusal:
 
 
 def _words(document: Any, reply: Reply) -> str:
-    """Return the server's own words for an error."""
     error = document.get("error") if isinstance(document, dict) else None
     return error if isinstance(error, str) and error else _shown(reply)
 

@@ -173,7 +173,6 @@ def _described(one: AskedInput) -> dict[str, Any]:
 
 
 def _dumped(document: object) -> bytes:
-    """Return JSON without spaces."""
     return json.dumps(document, separators=(",", ":")).encode()
 
 

@@ -35,14 +35,9 @@ class HttpInference(HttpClient, Client):
 
     infers = "infer"
 
-    def server(self) -> Mapping[str, Any]:
-        """As `Client.server`."""
-        try:
-            return self.ask_json("/v2", "the server")
-        except Refused as error:
-            if error.refusal is Refusal.NO_SUCH_CALL:
-                return {}
-            raise
+    def metadata(self) -> Mapping[str, Any]:
+        """As `Client.metadata`."""
+        return self.ask_json("/v2", "the server")
 
     def model(self, model: str, version: str | None) -> Mapping[str, Any]:
         """As `Client.model`."""
@@ -141,6 +136,5 @@ class HttpInference(HttpClient, Client):
 
 
 def _path(model: str, version: str | None) -> str:
-    """Return where a model is asked for."""
     at_version = "" if version is None else f"/versions/{quote(version, safe='')}"
     return f"/v2/models/{quote(model, safe='')}{at_version}"
