@@ -15,6 +15,6 @@ def missing(message: str) -> NoReturn:
     pytest.skip(message)
 
 
-def examples(in_ci: int) -> int:
-    """Return how many random examples a test tries: a fourth of those in CI elsewhere."""
-    return in_ci if IN_CI else in_ci // 4
+def examples(in_ci: int, part: int = 4) -> int:
+    """Return how many random examples a test tries: elsewhere than in CI that part of them."""
+    return in_ci if IN_CI else in_ci // part

@@ -25,6 +25,7 @@ def spoilt(chance: random.Random, seed: bytes) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of pictures that are spoilt here
 @pytest.mark.parametrize("target", inputs.TARGETS)
 def test_any_input_gives_a_value_or_an_error_of_one_line(target: str) -> None:
     chance = random.Random(SEED)

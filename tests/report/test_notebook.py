@@ -82,7 +82,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells)
     for cell in notebook.cells:
-        cell.source = re.sub(r"duration_s=[0-9.]+", "duration_s=0.2", cell.source)
+        cell.source = re.sub(r"duration_s=[0-9.]+", "duration_s=0.1", cell.source)
     NotebookClient(notebook, timeout=100, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [
         output["data"]["text/html"]

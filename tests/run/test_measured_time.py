@@ -118,19 +118,21 @@ def test_a_slow_server_is_no_stuck_one() -> None:
 def test_no_report_ends_with_a_period_that_was_cut_short(tmp_path: Path) -> None:
     file, older = tmp_path / "new" / "result.json", tmp_path / "older" / "result.json"
     with FakeInference() as server:
-        result = against(server, duration_s=1.0, reporting_period_s=0.4)
-    assert len(result.intervals) >= 3
+        # However late the first period is reported on a busy machine, the second one is shorter.
+        result = against(server, limit_rps=50.0, duration_s=1.2, reporting_period_s=0.65)
     assert result.intervals[-1].is_partial
     assert not all(one.is_partial for one in result.intervals)
     for path in (file, older):
         path.parent.mkdir()
     result.save(file)
     document = json.loads(file.read_text())
-    for period in document["ClientRunTimeStats"].values():
-        del period["partial"]  # as before format 1.9
+    (at_ms, period), *_ = document["ClientRunTimeStats"].items()
+    del period["partial"]  # as before format 1.9
+    lasted_ms = (0, 400, 800, 1000)
+    document["ClientRunTimeStats"] = {str(int(at_ms) + passed): period for passed in lasted_ms}
     older.write_text(json.dumps(document))
     for path in (file, older):
         assert [one.is_partial for one in read_details(path).timeline][-1]
         (cell,) = gather("here", load([path])).cells
-        assert len(cell.timeline) < len(result.intervals)
+        assert len(cell.timeline) < len(read_details(path).timeline)
         assert not any(one.is_partial for one in cell.timeline)

@@ -14,7 +14,7 @@ from sanitized import sanitized
 
 from aibench_fast.server import EmbeddedServer
 
-ROUNDS = 20 if sanitized() else examples(200)  # of which the sanitizer makes slow work
+ROUNDS = 20 if sanitized() else examples(200, 10)  # of which the sanitizer makes slow work
 SLACK_BYTES = 300_000  # what the server's own tables and buffers may differ by
 
 
@@ -105,7 +105,7 @@ def test_the_engines_memory_returns_too(doubler: bytes) -> None:
                 client.execute_command("AI.MODELSET", "m", "ONNX", "CPU", "BLOB", doubler)
                 client.execute_command("AI.MODELRUN", "m", "INPUTS", "x", "OUTPUTS", "y")
 
-        store_and_run(100)
+        store_and_run(20)
         before = resident()
         store_and_run(examples(300))
         assert resident() - before < 30 << 20

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import smallruns
+from ci import examples
 from commandline import Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -175,7 +176,7 @@ def figures(found: Tokens) -> tuple[int, ...]:
     )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data())
 def test_segments_change_nothing_but_times(data: st.DataObject, prompts: Path) -> None:
     stream = CHUNKED + chunked(RECORDED)
