@@ -12,7 +12,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -51,7 +51,10 @@ class Server(ABC):
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
         """A pipe that closes with this process, which ends the server."""
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._folder = Path()
+        """Its temporary folder while it runs."""
+        self._ends = ExitStack()
+        """What is removed when it has ended."""
 
     @property
     def pid(self) -> int:
@@ -67,7 +70,8 @@ class Server(ABC):
         if self._process is not None:
             raise InternalError(f"{self._name} is running already")
         self.version = ""
-        self._temporary = tempfile.TemporaryDirectory(prefix=self._prefix)
+        temporary = tempfile.TemporaryDirectory(prefix=self._prefix)
+        self._folder = Path(self._ends.enter_context(temporary))
         try:
             self._start_on_port()
         except BaseException:
@@ -78,9 +82,7 @@ class Server(ABC):
     def stop(self) -> None:
         """Stop the server and remove its temporary files; do nothing if it is stopped."""
         self._end_process()
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+        self._ends.close()
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -95,11 +97,6 @@ class Server(ABC):
         if self._process is None:
             raise InternalError(f"{self._name} is not running")
         return self._process
-
-    @property
-    def _folder(self) -> Path:
-        assert self._temporary is not None
-        return Path(self._temporary.name)
 
     @property
     def _log(self) -> Path:

@@ -84,15 +84,6 @@ class TritonServer(Server):
         """The URL of the same server over gRPC."""
         return f"grpc://{self.host}:{self.grpc_port}"
 
-    def stop(self) -> None:
-        """Stop the server, and remove its temporary files."""
-        self._end_process()
-        if self._temporary is not None:
-            # A killed server leaves the shared memory of its models.
-            for region in _SHARED_MEMORY.glob(f"{self._folder.name}*"):
-                region.unlink(missing_ok=True)
-        super().stop()
-
     def _write_models(self, folder: Path) -> None:
         """Write both models, of images to classes, and the backend that runs them."""
         images = "data_type: TYPE_FP32 dims: [ -1, 224, 224, 3 ]"
@@ -120,6 +111,7 @@ class TritonServer(Server):
     def _launch(self, lifeline: int) -> subprocess.Popen[bytes]:
         if not (self._folder / "models").exists():  # at another port they are there, and in use
             self._write_models(self._folder)
+            self._ends.callback(_remove_regions, self._folder.name)
         self.grpc_port = self.port + 1 if self._wanted_port else free_port()
         self.metrics_port = free_port()
         program = self._package / "tritonserver" / "bin" / "tritonserver"
@@ -160,6 +152,12 @@ class TritonServer(Server):
             return False
         self.version = str(json.loads(metadata)["version"])
         return True
+
+
+def _remove_regions(prefix: str) -> None:
+    """Remove the shared memory of its models, which a killed server leaves."""
+    for region in _SHARED_MEMORY.glob(f"{prefix}*"):
+        region.unlink(missing_ok=True)
 
 
 def _stub(package: Path) -> Path:
