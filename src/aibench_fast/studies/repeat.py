@@ -16,7 +16,7 @@ from aibench_fast.results.repeats import Repeats
 from aibench_fast.results.result import Result
 from aibench_fast.studies.events import Planned, StudyObserver
 from aibench_fast.studies.runs import run_and_save, source
-from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
+from aibench_fast.studies.thresholds import Expectation, expectations
 
 LEAST_RUNS = 3
 """Of runs that are repeated until an interval is narrow."""
@@ -66,8 +66,7 @@ def repeat(
     """
     if not runs >= 1:
         raise ConfigError(f"runs {runs}: it has to be at least 1")
-    expected = expectations(expect)
-    check_possible(expected, config)
+    expected = expectations(expect, config)
     saved_as = None if file is None else Path(file)
     check_outputs(files_written(saved_as, max(runs, most if until else 0)))
     config = dataclasses.replace(config, results_so_far=file is not None)

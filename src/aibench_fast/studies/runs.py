@@ -32,9 +32,6 @@ def source(client: DaskClient | None, clients: int | None) -> Run:
     # The native core is imported when there is a run to make.
     from aibench_fast.clients.runner import run
 
-    if client is None and clients is None:
-        return run
-
     def run_there(config: RunConfig, observe: Observer) -> Result:
         count = clients and min(clients, config.workers)
         return run(config, observe, client=client, clients=count)

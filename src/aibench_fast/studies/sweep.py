@@ -25,7 +25,7 @@ from aibench_fast.studies.grid import Cell, Grid, is_done, raw_file
 from aibench_fast.studies.runs import Run, check_run, run_and_save, source
 from aibench_fast.studies.servers import Server, started
 from aibench_fast.studies.sweptmodel import SweptModel
-from aibench_fast.studies.thresholds import Expectation, check_possible, expectations
+from aibench_fast.studies.thresholds import Expectation, expectations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,13 +162,11 @@ def sweep(
         >>> done = sweep(config, {"workers": [1, 8, 64]}, "results", runs=3)
         >>> done.results.to_pandas().groupby("workers").inferences_per_s.median()
     """
-    expected = expectations(expect)
     if servers is None:
         swept = [Server(config=config)]
     else:
         swept = [Server.of(config, name, settings) for name, settings in servers.items()]
-    for one in swept:
-        check_possible(expected, one.config)
+    expected = expectations(expect, *(one.config for one in swept))
     plan = Plan(
         swept,
         Grid.of(grid, config, runs),

@@ -133,9 +133,15 @@ def split_slo(
     return limits, targets
 
 
-def expectations(words: Iterable[str | Expectation]) -> list[Expectation]:
-    """Return expectations, those that are words parsed; ConfigError if one cannot be."""
-    return [parse_expectation(one) if isinstance(one, str) else one for one in words]
+def expectations(words: Iterable[str | Expectation], *configs: RunConfig) -> list[Expectation]:
+    """Return expectations of runs of these configs, those that are words parsed.
+
+    ConfigError if one cannot be, or as `check_possible`.
+    """
+    expected = [parse_expectation(one) if isinstance(one, str) else one for one in words]
+    for config in configs:
+        check_possible(expected, config)
+    return expected
 
 
 def check_possible(

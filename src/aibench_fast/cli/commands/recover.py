@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from aibench_fast.cli.events import print_unsaved
 from aibench_fast.cli.options.parser import add_all
 from aibench_fast.cli.output import note
-from aibench_fast.cli.saving import print_unsaved
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs, remove_written
 from aibench_fast.report import text

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
-from aibench_fast.cli.events import shown
+from aibench_fast.cli.events import logged, print_unsaved, shown, write_junit
 from aibench_fast.cli.options import runs
 from aibench_fast.cli.options.parser import add_all, refuse
 from aibench_fast.cli.options.server import add_server_options
 from aibench_fast.cli.output import is_refused
-from aibench_fast.cli.saving import logged, print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import Named, check_outputs, partial_of, write_text
 from aibench_fast.load.config import RunConfig
@@ -24,7 +23,7 @@ from aibench_fast.studies import repeat
 from aibench_fast.studies.events import RunFinished, StudyEvent, StudyObserver
 from aibench_fast.studies.runs import check_run, run_and_save, source
 from aibench_fast.studies.servers import started
-from aibench_fast.studies.thresholds import check_possible, expectations
+from aibench_fast.studies.thresholds import expectations
 
 HISTOGRAM_OPTION = "--output-file-stats-hdr-response-latency-hist"
 MAX_REPEATS = 1000
@@ -137,8 +136,7 @@ def _run(options: argparse.Namespace) -> int:
         live = {"--live": options.live, "--print-responses": options.sample_responses}
         refuse(live, "with --dask: clients do not report this; leave it out")
     config.count_tensors()  # what is wrong with the file shows before a cluster is asked
-    expected = expectations(options.expect)
-    check_possible(expected, config)
+    expected = expectations(options.expect, config)
     made: Repeats | None = None
     try:
         with (

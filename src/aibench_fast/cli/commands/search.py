@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
-from aibench_fast.cli.events import print_notice, print_preparing
+from aibench_fast.cli.events import print_notice, print_preparing, print_unsaved, write_junit
 from aibench_fast.cli.options import runs
 from aibench_fast.cli.options.parser import REPEATED, add_all
 from aibench_fast.cli.options.server import add_server_options
 from aibench_fast.cli.output import with_options
-from aibench_fast.cli.saving import print_unsaved, write_junit
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import RunConfig
@@ -23,7 +22,7 @@ from aibench_fast.studies.progress import progress_bar
 from aibench_fast.studies.runs import check_run, source
 from aibench_fast.studies.search import SEARCH_FILE, Found, Steps
 from aibench_fast.studies.servers import started
-from aibench_fast.studies.thresholds import check_possible, checked, expectations, split_slo
+from aibench_fast.studies.thresholds import checked, expectations, split_slo
 from aibench_fast.units import described_duration
 
 RATE_WORKERS = 50
@@ -90,9 +89,8 @@ def _search(options: argparse.Namespace) -> int:
     if options.workers is not None:
         workers = options.workers
     limits, targets = split_slo(options.slo)
-    expected = expectations(options.expect)
     config = runs.run_config(options, workers=workers, limit_rps=rate, slo=limits)
-    check_possible(expected, config)
+    expected = expectations(options.expect, config)
     others = [("--results-dir", options.results_dir / SEARCH_FILE)]  # which the search checks
     check_outputs([("--junit", options.junit)], [*runs.files_read(options, config), *others])
     with _shown(options) as show:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
-from aibench_fast.cli.events import print_notice
+from aibench_fast.cli.events import print_notice, print_unsaved, printed, write_junit
 from aibench_fast.cli.options import runs
 from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
 from aibench_fast.cli.options.parser import add_all, axis, by_name, number_ranges, rates
 from aibench_fast.cli.options.server import add_server_options
 from aibench_fast.cli.output import note, with_options
-from aibench_fast.cli.saving import print_unsaved, printed, write_junit
 from aibench_fast.files import check_outputs
 from aibench_fast.load.config import RunConfig
 from aibench_fast.report import text
@@ -29,7 +28,7 @@ from aibench_fast.studies.progress import progress_bar
 from aibench_fast.studies.runs import check_run, source
 from aibench_fast.studies.servers import Server
 from aibench_fast.studies.sweep import Order, Plan, Sweep
-from aibench_fast.studies.thresholds import check_possible, expectations
+from aibench_fast.studies.thresholds import expectations
 
 EXAMPLE = (
     "aibench-fast sweep --file /tmp/bulk_data/vision_tensors.out --workers 0:50:10 "
@@ -101,14 +100,12 @@ def _sweep(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         command_line = options.command_line
         parser.set_defaults(**values, command_line=command_line)
         options = parser.parse_args(shlex.split(command_line)[2:])  # what is typed wins
-    expected = expectations(options.expect)
-    named = swept_servers(options, tables)
     servers, reads = [], [("--grid", options.grid)]
-    for name, one in named.items():
+    for name, one in swept_servers(options, tables).items():
         config = _common_config(one)
-        check_possible(expected, config)
         servers.append(Server(config=config, name=name, embedded=one.embedded))
         reads += runs.files_read(one, config)
+    expected = expectations(options.expect, *(one.config for one in servers))
     reads = [*dict.fromkeys(reads)]
     # Before a server is asked, and again when the model's batch size says how results are called.
     check_outputs([("--junit", options.junit)], reads)
