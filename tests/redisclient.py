@@ -1,6 +1,8 @@
 """A client of redis-py for tests that talk to a server themselves."""
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from aibench_fast.models.load import ModelSpec, load_model, stored_model
 from aibench_fast.protocols.address import ServerAddress
@@ -12,6 +14,7 @@ def connect(address: ServerAddress) -> redis.Redis:
     options: dict[str, object] = {
         "protocol": 2,
         "socket_timeout": 90.0,
+        "retry": Retry(NoBackoff(), 0),  # of a server that has ended at once, not after seconds
         "username": address.user,
         "password": address.password,
     }

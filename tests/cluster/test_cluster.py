@@ -184,23 +184,23 @@ def test_a_slot_that_moves_to_another_primary_under_load_is_followed(
             source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
             while found := source.call("CLUSTER", "GETKEYSINSLOT", slot, 100):
                 source.call("MIGRATE", taker.host, taker.port, "", 0, 5000, "KEYS", *found)
-            time.sleep(0.3)  # in which requests of the slot are answered with ASK
+            time.sleep(0.15)  # in which requests of the slot are answered with ASK
             for node in (target, source):
                 node.call("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
-        time.sleep(0.3)
+        time.sleep(0.15)
 
     def there_and_back() -> None:
         move(one.primary, two.primary)
         move(two.primary, one.primary)
 
-    load = {"workers": 3, "limit_rps": 300.0, "duration_s": 3.0}
-    result = over(cluster, 0.5, there_and_back, **load, **asked)
+    load = {"workers": 3, "limit_rps": 300.0, "duration_s": 2.0}
+    result = over(cluster, 0.2, there_and_back, **load, **asked)
     assert result.connections.asked >= 2
     assert result.connections.outage_count == 0
     told = result.failures.get("error_reply")
     assert {*result.failures} <= {"error_reply"}
     assert told is None or told.first_message.startswith("TRYAGAIN")
-    assert result.servers[0].successes > 200
+    assert result.servers[0].successes > 100
     assert keys(one.primary) == [one.key("null")]
 
 

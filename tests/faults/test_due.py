@@ -62,28 +62,28 @@ def test_a_stop_after_the_end_does_not_move_it() -> None:
     silent: Behaviour = lambda _, number: OK if number < 20 else asyncio.sleep(60, OK)  # noqa: E731
     with FakeRedisAI(AI_MODELRUN=silent) as server:
         result = conserved(
-            **redisai(server), profile=PROFILE, duration_s=0.5, reply_timeout_s=2.0,
+            **redisai(server), profile=PROFILE, duration_s=0.5, reply_timeout_s=1.0,
             continue_on_error=False,
         )  # fmt: skip
     assert result.failures["client_timeout"].count == 1
-    assert result.duration_s > 1.5
+    assert result.duration_s > 1
     assert result.requests + result.schedule.unsent == RATE * 0.5
 
 
 @pytest.mark.parametrize("on_lag", ["shed", "stop"])
 def test_a_request_that_waited_for_its_connection_is_as_late_as_any(on_lag: str) -> None:
-    down = Fault("down", connection=0, direction=REQUESTS, at_bytes=3000, amount=2000)
+    down = Fault("down", connection=0, direction=REQUESTS, at_bytes=3000, amount=1000)
     with FakeRedisAI() as server, FaultProxy(server.port, [down]) as proxy:
         result = conserved(
             proxy.arm, address=ServerAddress("127.0.0.1", proxy.port), limit_rps=RATE,
-            max_queries=400, max_lag_s=0.1, on_lag=on_lag, reconnect_for_s=60.0,
+            max_queries=200, max_lag_s=0.1, on_lag=on_lag, reconnect_for_s=60.0,
         )  # fmt: skip
-    assert result.connections.outages[0].seconds > 1.5
-    assert result.client.start_lags.max_ms < 1500
+    assert result.connections.outages[0].seconds > 0.75
+    assert result.client.start_lags.max_ms < 750
     assert result.schedule.lag_exceeded == (on_lag == "stop")
     if on_lag == "shed":
-        assert result.shed > 100
-        assert result.requests + result.shed + result.schedule.unsent == 400
+        assert result.shed > 50
+        assert result.requests + result.shed + result.schedule.unsent == 200
 
 
 def test_what_is_given_up_in_the_measured_time_is_no_failure_of_the_burn_in(tmp_path: Path) -> None:
@@ -160,14 +160,14 @@ def test_a_full_queue_of_one_server_does_not_hold_up_another(tmp_path: Path) -> 
         stuck.cut()
         time.sleep(0.3)
         before = generator.parts()[0].figures.counters["successes"]
-        time.sleep(2.0)
+        time.sleep(1.0)
         answered = generator.parts()[0].figures.counters["successes"] - before
         generator.stop()
         assert generator.wait(30)
         generator.close()
     stuck.close()
-    # 40 were due. Each try of the others to connect had held up all for a second.
-    assert answered >= 20
+    # 20 were due. Each try of the others to connect had held up all for a second.
+    assert answered >= 10
 
 
 def test_a_queue_that_is_full_for_a_moment_is_no_outage(tmp_path: Path) -> None:

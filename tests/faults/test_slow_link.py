@@ -14,7 +14,7 @@ from aibench_fast import Result, ServerAddress
 from aibench_fast.results.histogram import LatencyHistogram
 
 RATE_PER_S = 75.0
-REQUESTS = 300
+REQUESTS = 200
 HELD_S = 0.2
 QUANTILES = (0.9, 0.95, 0.98)
 ATTEMPTS = 5

@@ -20,6 +20,7 @@ from tritonclient.grpc import service_pb2 as triton
 
 from aibench_fast import ConfigError, RunConfig, ServerError
 from aibench_fast.protocols.address import TlsSettings
+from aibench_fast.protocols.openinference.grpc import client as grpc_client
 from aibench_fast.protocols.openinference.settings import SharedMemory
 
 INPUT = f"x:FP32:{VALUES}"
@@ -253,9 +254,12 @@ def test_a_server_that_wants_a_certificate(authority: Authority, certificate: Ce
         assert against(port, url=url, tls=tls).successes == 50
 
 
-def test_nobody_and_silence_are_one_line(cli: Cli, closed_port: int) -> None:
+def test_nobody_and_silence_are_one_line(
+    cli: Cli, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = refused(cli, "--url", f"grpc://127.0.0.1:{closed_port}", "--model", MODEL)
     assert "no server answers at grpc://127.0.0.1" in told
+    monkeypatch.setattr(grpc_client, "CONNECT_TIMEOUT_S", 0.5)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

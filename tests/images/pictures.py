@@ -1,6 +1,8 @@
 """Pictures to test with."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -17,3 +19,10 @@ def encode(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
     data = io.BytesIO()
     image.save(data, form, **options)
     return data.getvalue()
+
+
+def large_in_name(width: int, height: int) -> bytes:
+    """A PNG file that claims to have this many pixels, and has one."""
+    small = encode(Image.new("1", (1, 1)))
+    size = b"IHDR" + struct.pack(">II", width, height) + small[24:29]
+    return small[:12] + size + struct.pack(">I", zlib.crc32(size)) + small[33:]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commandline import Cli, command, completed, on_a_terminal
-from pictures import encode, noise
+from pictures import encode, large_in_name, noise
 from PIL import Image
 
 
@@ -58,7 +58,7 @@ def test_prepare_lists_what_it_skipped(cli: Cli, photographs: Path, tmp_path: Pa
             "a.jpg: cannot be decoded",
         ),
         (
-            lambda folder: (folder / "a.png").write_bytes(encode(Image.new("1", (12_000, 12_000)))),
+            lambda folder: (folder / "a.png").write_bytes(large_in_name(12_000, 12_000)),
             "a.png: is 12,000 x 12,000",
         ),
         (lambda folder: None, "--input"),

@@ -118,7 +118,7 @@ def test_a_client_that_is_lost_in_a_step_ends_the_search(
     with subprocess.Popen(
         command(
             "search", *over(cluster, server), "--slo", "p99=10s", "--over", "workers",
-            "--from", 3, "--to", 3, "--duration", "3s", "--reporting-period", "250ms",
+            "--from", 3, "--to", 3, "--duration", "2s", "--reporting-period", "250ms",
         ),
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
@@ -184,9 +184,10 @@ def test_a_scheduler_that_is_killed_loses_what_is_not_told(
 
 
 def test_a_scheduler_that_is_gone_is_told_before_a_run(
-    scheduler: tuple[str, int], server: EmbeddedServer
+    scheduler: tuple[str, int], server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As between two steps of a search, where Dask's own client has noticed, and given up."""
+    monkeypatch.setattr("aibench_fast.cluster.CONNECT_S", 2)
     address, pid = scheduler
     asked = RunConfig(file=None, shape=(16,), address=server.address, model=MODEL, max_queries=9)
     with connected(address) as client:

@@ -342,7 +342,7 @@ def test_an_automatic_burn_in_ends_when_the_server_is_warm(
 ) -> None:
     # Between cold and warm there is a factor of six; what else the machine does is less.
     monkeypatch.setattr("aibench_fast.load.steady.STEADY_TOLERANCE", 0.3)
-    warm_s = time.monotonic() + 1.5
+    warm_s = time.monotonic() + 1
 
     async def warm_up(_: Sequence[bytes], number: int) -> bytes:
         await asyncio.sleep(0.06 if time.monotonic() < warm_s else 0.01)

@@ -12,6 +12,7 @@ from redisclient import connect, load_into
 from smallruns import Heard, against
 
 from aibench_fast import ConfigError, Result, RunConfig, run
+from aibench_fast.load import watch
 from aibench_fast.load.kinds import InputTensor, RequestKind
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.redisai.cluster import read_cluster
@@ -21,6 +22,12 @@ from aibench_fast.server import EmbeddedServer
 from aibench_fast.server.cluster import EmbeddedCluster
 
 SHAPE = (16,)
+
+
+@pytest.fixture(autouse=True)
+def less_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a batch that nobody fills, for which each run waits at its end."""
+    monkeypatch.setattr(watch, "PATIENCE_S", 0.5)
 
 
 def spec(name: str = "m", least: int = 4, most: int = 8, limit_ms: int = 0) -> ModelSpec:
@@ -240,7 +247,7 @@ def test_a_search_over_the_rate_begins_with_as_many_workers_as_it_takes(
 ) -> None:
     done = cli(
         "search", *where(open_server), "--shape", 16, "--slo", "p99=10s", "--slo", "errors=100%",
-        "--workers", 8, "--to", 300, "--duration", "1s", "--burn-in", 0,
+        "--workers", 8, "--to", 300, "--duration", "500ms", "--burn-in", 0,
     )  # fmt: skip
     assert "4 workers in a closed loop: " in done.stdout, done.stdout + done.stderr
 

@@ -89,7 +89,7 @@ def test_a_run_shows_tokens_while_it_goes(tmp_path: Path) -> None:
     with token_server(lambda _: [*pieces, *whole(DONE)[1:]]) as server:
         shown = on_a_terminal(
             "run", "--url", f"{server.address}/v1/chat/completions", "--model", "m",
-            "--prompts", tmp_path / "p.jsonl", "--duration", "2s", "--live",
+            "--prompts", tmp_path / "p.jsonl", "--duration", "1s", "--live",
         )  # fmt: skip
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert re.search(r"tokens +[1-9]\d*\.\d\d/s [▁-█]", plain)
@@ -157,9 +157,9 @@ def test_more_kinds_of_failure_than_lines_are_counted() -> None:
 
 def test_a_running_outage_is_in_the_live_view() -> None:
     with FakeRedisAI() as server:
-        server.leave_after("AI.MODELRUN", 200)
+        server.leave_after("AI.MODELRUN", 40)
         shown = on_a_terminal(
-            "run", "--shape", 16, "--port", server.port, "--duration", "3s", "--live",
+            "run", "--shape", 16, "--port", server.port, "--duration", "2s", "--live",
             "--limit-rps", 200,
             code=1,
         )  # fmt: skip
@@ -169,10 +169,10 @@ def test_a_running_outage_is_in_the_live_view() -> None:
 
 def test_the_live_view_of_a_run_names_the_server_that_is_down() -> None:
     with FakeRedisAI() as stays, FakeRedisAI() as leaves:
-        leaves.leave_after("AI.MODELRUN", 100)
+        leaves.leave_after("AI.MODELRUN", 20)
         shown = on_a_terminal(
             "run", "--shape", 16, "--host", f"127.0.0.1:{stays.port},127.0.0.1:{leaves.port}",
-            "--workers", 2, "--duration", "3s", "--live", "--limit-rps", 200, code=1,
+            "--workers", 2, "--duration", "2s", "--live", "--limit-rps", 200, code=1,
         )  # fmt: skip
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert re.search(rf"outage +for 1 s now 127\.0\.0\.1:{leaves.port}: no connection", plain)

@@ -57,6 +57,7 @@ def test_a_saved_database_survives_a_kill(tmp_path: Path, doubler: bytes) -> Non
         assert client.save()
         client.execute_command("AI.TENSORSET", "later", "FLOAT", 1)
         client.shutdown(nosave=True)
+        server.wait()
     with EmbeddedServer(data_dir=tmp_path) as server, connect(server.address) as client:
         assert everything(client) == before
         assert client.exists("later") == 0

@@ -92,7 +92,7 @@ def test_a_setting_that_is_no_axis_is_the_configs(config: RunConfig, tmp_path: P
 
 def test_an_interrupted_sweep_is_resumed(config: RunConfig, tmp_path: Path) -> None:
     config = dataclasses.replace(
-        config, max_queries=0, duration_s=1.0, reporting_period_s=0.1, limit_rps=200.0
+        config, max_queries=0, duration_s=0.6, reporting_period_s=0.1, limit_rps=200.0
     )
     made = aibench_fast.sweep(config, {"workers": [1, 2, 3]}, tmp_path, observe=interrupting(2, []))
     assert made.interrupted
@@ -266,7 +266,7 @@ def test_repeats_in_memory_and_in_files(config: RunConfig, tmp_path: Path) -> No
 
 def test_interrupted_repeats_are_those_that_were_whole(config: RunConfig, tmp_path: Path) -> None:
     config = dataclasses.replace(
-        config, max_queries=0, duration_s=1.0, reporting_period_s=0.1, limit_rps=200.0
+        config, max_queries=0, duration_s=0.6, reporting_period_s=0.1, limit_rps=200.0
     )
     made = aibench_fast.repeat(config, 5, file=tmp_path / "r.json", observe=interrupting(2, []))
     assert made.interrupted

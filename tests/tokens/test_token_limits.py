@@ -29,20 +29,20 @@ def of(bad: Sequence[Piece], prompts: Path, **settings: object) -> Result:
 
 BROKEN: dict[str, tuple[Sequence[Piece], dict[str, object], str, str, int]] = {
     "no first token": (
-        in_steps(delta(role="assistant"), 2.0, A, DONE), {"first_token_timeout_s": 0.8},
-        "first_token_timeout", "no token within 800 ms", 0,
+        in_steps(delta(role="assistant"), 1.2, A, DONE), {"first_token_timeout_s": 0.5},
+        "first_token_timeout", "no token within 500 ms", 0,
     ),
     "a pause": (
-        in_steps(A, A, 2.0, A, DONE), {"token_timeout_s": 0.8},
-        "token_timeout", "no token for 800 ms among 2 chunks", 2,
+        in_steps(A, A, 1.2, A, DONE), {"token_timeout_s": 0.5},
+        "token_timeout", "no token for 500 ms among 2 chunks", 2,
     ),
     "a pause that was over before anyone looked": (
         in_steps(A, 0.03, A, A, DONE), {"token_timeout_s": 0.001},
         "token_timeout", "no token for 1 ms among ", 0,
     ),
     "a pause before the end": (
-        in_steps(A, 2.0, DONE), {"token_timeout_s": 0.8},
-        "token_timeout", "no token for 800 ms among 1 chunks", 1,
+        in_steps(A, 1.2, DONE), {"token_timeout_s": 0.5},
+        "token_timeout", "no token for 500 ms among 1 chunks", 1,
     ),
     "too few": (
         whole(A, A, DONE), {"min_tokens": 3}, "too_few_tokens", "2 tokens, of at least 3", 2,
@@ -64,8 +64,8 @@ BROKEN: dict[str, tuple[Sequence[Piece], dict[str, object], str, str, int]] = {
         "stream_cut", "the server closed the connection after 3 chunks", 3,
     ),
     "late altogether": (
-        in_steps(A, A, 2.0, A, DONE), {"reply_timeout_s": 0.8},
-        "client_timeout", "no complete answer within 800 ms", 2,
+        in_steps(A, A, 1.2, A, DONE), {"reply_timeout_s": 0.5},
+        "client_timeout", "no complete answer within 500 ms", 2,
     ),
 }  # fmt: skip
 
@@ -87,12 +87,12 @@ def test_a_stream_that_breaks_a_limit_is_counted_by_its_kind(name: str, prompts:
 
 KEPT: dict[str, tuple[Sequence[Piece], dict[str, object]]] = {
     "a limit on the first token alone": (
-        in_steps(A, 1.0, A, A, DONE),
-        {"first_token_timeout_s": 0.8},
+        in_steps(A, 0.8, A, A, DONE),
+        {"first_token_timeout_s": 0.5},
     ),
     "a limit on pauses, after the last token": (
-        in_steps(A, A, A, delta("stop"), 1.0, usage(3), DONE),
-        {"token_timeout_s": 0.8},
+        in_steps(A, A, A, delta("stop"), 0.8, usage(3), DONE),
+        {"token_timeout_s": 0.5},
     ),
     "as many as there have to be": (whole(A, A, A, DONE), {"min_tokens": 3}),
     "an end that has nothing else": (whole(A, A, A), {"stream_end": "http"}),
@@ -114,15 +114,15 @@ def test_the_trial_has_the_same_limits(prompts: Path) -> None:
 
 
 def test_the_command_line_has_the_limits(cli: Cli, prompts: Path) -> None:
-    slow = in_steps(2.0, A, DONE)
+    slow = in_steps(1.2, A, DONE)
     with token_server(lambda number: slow if number == 1 else whole(A, A, DONE)) as server:
         done = cli(
             "run", "--url", server.address + CHAT, "--prompts", prompts, "--model", "m",
-            "--max-queries", 3, "--first-token-timeout", "800ms", "--token-timeout", "1m",
+            "--max-queries", 3, "--first-token-timeout", "500ms", "--token-timeout", "1m",
             "--min-tokens", 2, "--stream-end", "done", code=1,
         )  # fmt: skip
     assert "first_token_timeout" in done.stdout
-    assert "no token within 800 ms" in done.stdout
+    assert "no token within 500 ms" in done.stdout
 
 
 @pytest.mark.parametrize(
