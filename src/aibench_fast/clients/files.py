@@ -98,19 +98,15 @@ def _placed(
     client: DaskClient, places: Sequence[Place], file: _File, observe: Observer
 ) -> dict[Place, Path]:
     there = _found(client, file, {place: file.path.absolute() for place in places})
-    there |= _found(client, file, _seen_by_others(places, there))
     while missing := [place for place in places if place not in there]:
-        one_a_host = list({place.host: place for place in reversed(missing)}.values())
-        there |= _send(client, one_a_host, file, observe)
-        there |= _found(client, file, _seen_by_others(places, there))
+        # Those of one host may see the same files.
+        by_host = {place.host: path for place, path in there.items()}
+        seen = {place: by_host[place.host] for place in missing if place.host in by_host}
+        there |= _found(client, file, seen)
+        one_a_host = {place.host: place for place in reversed(missing) if place not in there}
+        if one_a_host:
+            there |= _send(client, list(one_a_host.values()), file, observe)
     return there
-
-
-def _seen_by_others(places: Sequence[Place], there: Mapping[Place, Path]) -> dict[Place, Path]:
-    """Return where those that lack a file may see it: with another of the same host."""
-    by_host = {place.host: path for place, path in there.items()}
-    lacking = [place for place in places if place not in there]
-    return {place: by_host[place.host] for place in lacking if place.host in by_host}
 
 
 def _found(client: DaskClient, file: _File, candidates: Mapping[Place, Path]) -> dict[Place, Path]:
