@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,9 @@ from aibench_fast.server import EmbeddedServer, base
 
 settings.register_profile("examples", max_examples=examples(100), deadline=None)
 settings.load_profile("examples")
+
+# jsonschema would import it to check IRIs, and it makes parsers of their grammar for two seconds.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 # grpcio reads this when it is imported: its servers are in processes whose stderr tests read.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
