@@ -72,8 +72,8 @@ def program(
             os.killpg(one.pid, 9)
 
 
-def record(peer: str = "127.0.0.1", pid: int | None = None) -> ServerRecord:
-    return ServerRecord(ServerFacts("a", "1", peer), peer, None, [None], (), pid=pid)
+def record(pid: int | None = None) -> ServerRecord:
+    return ServerRecord(ServerFacts("a", "1", "127.0.0.1"), pid=pid)
 
 
 def pids(found: ServerProcesses | None) -> list[int] | None:
@@ -93,14 +93,14 @@ def test_a_server_here_is_found_by_the_port_it_listens_on(
     if not kernel_says:  # there is no such protocol
         monkeypatch.setattr(listening, "_NETLINK_SOCK_DIAG", 31)
     with program(LISTEN_TCP, host) as (pid, port):
-        assert pids(find_servers([Endpoint(host, port)], [record(host)], None)) == [pid]
+        assert pids(find_servers([Endpoint(host, port)], [record()], None)) == [pid]
 
 
 def test_a_server_here_is_found_by_its_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "a server"
     with program(LISTEN_UNIX, path) as (pid, _):
         there = Endpoint("", 0, path)
-        assert pids(find_servers([there], [record("")], None)) == [pid]
+        assert pids(find_servers([there], [record()], None)) == [pid]
 
 
 def test_a_program_that_passes_on_what_a_server_answers_is_not_taken_for_it(
@@ -130,7 +130,7 @@ def test_a_server_in_a_container_tells_its_number_there() -> None:
 def test_servers_elsewhere_have_no_process_here_and_one_that_is_not_found_is_unknown(
     closed_port: int,
 ) -> None:
-    elsewhere = find_servers([Endpoint("192.0.2.1", 6379)], [record("192.0.2.1")], None)
+    elsewhere = find_servers([Endpoint("192.0.2.1", 6379)], [record()], None)
     assert pids(elsewhere) == []
     assert find_servers([Endpoint("127.0.0.1", closed_port)], [record()], None) is None
     assert pids(find_servers([Endpoint("127.0.0.1", 1)], [record()], 77)) == [77]

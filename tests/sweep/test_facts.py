@@ -106,6 +106,6 @@ def digest_of(address: ServerAddress, model: str) -> str | None:
     """The model's digest as a visit reports it."""
     kind = AskedKind(model, [AskedInput("FLOAT", (1, 1), trial=bytes(4))])
     settings = RedisAiSettings(address=address, dialect=None)
-    record, _ = visit(address, settings, Workload(kinds=[kind]))
+    record, *_ = visit(address, settings, Workload(kinds=[kind]))
     (digest,) = record.model_digests
     return digest

@@ -228,7 +228,7 @@ def find_servers(
     found: set[int] = set()
     with suppress(OSError):
         for endpoint, record in zip(endpoints, records, strict=True):
-            if not on_same_machine(record.peer):
+            if not on_same_machine(endpoint.host):
                 continue
             sockets = {f"socket:[{inode}]" for inode in listening(endpoint)}
             reported = [] if record.pid is None else [record.pid]

@@ -53,15 +53,13 @@ class ServerRecord:
     """Facts that a server reported; None for those that it did not."""
 
     server: ServerFacts
-    peer: str
-    """The numeric address that answered, for workers to connect to; empty for a unix socket."""
-    config: Mapping[str, str] | None
+    outputs: Sequence[Output] = ()
+    """The reply to the trial request of each kind."""
+    config: Mapping[str, str] | None = None
     """The settings that bear on speed."""
-    model_digests: Sequence[str | None]
+    model_digests: Sequence[str | None] = (None,)
     """The SHA-256 of each model as the server gives it out; of one that was stored from a file it
     is the file's."""
-    outputs: Sequence[Output]
-    """The reply to the trial request of each kind."""
     autobatching: int | None = None
     """The batch size that the server has the models run with."""
     most_waiting: int = 0

@@ -63,9 +63,6 @@ class AnyHttpSession(Session):
         name, _, version = replies[0].headers.get("server", "unknown").partition("/")
         self.record = ServerRecord(
             server=ServerFacts(kind=name, version=version or "unknown", address=str(address)),
-            peer=self.endpoint.host,
-            config=None,
-            model_digests=[None] * len(replies),
             outputs=[Output(STRINGS, 0, 0, any_length=True)] * len(replies),
         )
 

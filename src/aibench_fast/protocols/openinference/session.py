@@ -102,9 +102,7 @@ class OpenInferenceSession(Session):
                 version=str(server.get("version", "unknown")),
                 address=str(address),
             ),
-            peer=self.endpoint.host,
             config={"extensions": ", ".join(extensions)} if extensions else None,
-            model_digests=[None],
             outputs=[_output(one.plan) for one in self._trials],
         )
 

@@ -42,7 +42,7 @@ class RedisAiSession(Session):
         self._workers = workload.workers
         self.facts = {"Hiredis": HIREDIS_VERSION}
         try:
-            self.record, self.requests = visit(address, settings, workload, cluster)
+            self.record, self.requests, peer = visit(address, settings, workload, cluster)
         except ServerError as error:
             if UNKNOWN_DTYPE in str(error) and any(kind.has_strings for kind in self._kinds):
                 raise ServerError(
@@ -50,7 +50,7 @@ class RedisAiSession(Session):
                 ) from error
             raise
         self.endpoint = Endpoint(
-            self.record.peer,
+            peer,
             address.port,
             address.socket,
             native_tls(address.tls, address.host),

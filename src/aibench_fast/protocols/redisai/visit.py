@@ -83,13 +83,14 @@ def visit(
     settings: RedisAiSettings,
     workload: Workload,
     cluster: RedisCluster | None = None,
-) -> tuple[ServerRecord, list[Request]]:
+) -> tuple[ServerRecord, list[Request], str]:
     """Ask all that a run takes for granted, then send one request of each kind on trial.
 
     The requests are what workers will send, in a `cluster` to the primary of a shard. The trial
     also makes the server compile the model for this shape before anything is measured: it has
     REPLY_TIMEOUT_S where that is more than the settings' patience. Last come what each worker needs
-    in the server, and its statistics set to 0 where that is asked for.
+    in the server, and its statistics set to 0 where that is asked for. Also return the server's
+    numeric address, empty for a unix socket.
 
     ServerError, with the server's words, where something that is needed is refused. ConfigError
     where there are too few workers or requests for a model that waits for a least batch.
@@ -158,7 +159,6 @@ def visit(
     sizes = {model.batch_size for model in models.values()}
     record = ServerRecord(
         server=server,
-        peer=connection.peer,
         config=config,
         model_digests=digests,
         outputs=outputs,
@@ -167,7 +167,7 @@ def visit(
         trial_s=max(trials_s),
         pid=pid,
     )
-    return record, requests
+    return record, requests, connection.peer
 
 
 def leave(
