@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aibench_fast._core import ANY_LENGTH
-from aibench_fast.coretypes import OipOutput
+from aibench_fast.coretypes import GrpcPlan, HttpPlan, OipOutput
 from aibench_fast.errors import ConfigError, ServerError, misread
 from aibench_fast.tensortype import DTYPE_BYTES, DTYPES, OPEN_BYTES_MAX, OPEN_TIMES_MAX, STRINGS
 
+AnyPlan = TypeVar("AnyPlan", HttpPlan, GrpcPlan)
 FREE = -1
 
 THEIRS = {dtype: dtype for dtype in DTYPES} | {"FLOAT": "FP32", "DOUBLE": "FP64"}
@@ -102,24 +103,21 @@ def check_judged(model: str, wrong: str | None) -> None:
         raise ServerError(f"the trial request of the model {model} was answered wrongly: {wrong}")
 
 
-def open_outputs(
-    found: Sequence[OipOutput],
-    metadata: Sequence[TensorMetadata] | None,
-    batch_size: int,
-    text_bytes: int,
-) -> tuple[list[OipOutput], int]:
-    """Return the outputs of the trial's reply with the axes open that may have another length.
+def with_open_axes(
+    plan: AnyPlan, metadata: Sequence[TensorMetadata] | None, batch_size: int
+) -> AnyPlan:
+    """Return the plan of the trial's reply with the axes open that may have another length.
 
-    `metadata` is what the model's says of them: the axes that it leaves open. None: there is none,
-    and every axis is open. A first axis that is as long as a batch of several is the batch, which
-    stays. Also return the most bytes of outputs of any length, 0 where all lengths are fixed;
-    `text_bytes` is the size of the reply beside them.
+    `metadata` is what the model's says of outputs: the axes that it leaves open. None: there is
+    none, and every axis is open. A first axis that is as long as a batch of several is the batch,
+    which stays.
     """
-    outputs = [one._replace(shape=_open_shape(one, metadata, batch_size)) for one in found]
-    if not any(ANY_LENGTH in one.shape or one.dtype == STRINGS for one in outputs):
-        return outputs, 0
-    total = sum(one.output_bytes for one in found)
-    return outputs, max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * max(total, text_bytes))
+    outputs = [one._replace(shape=_open_shape(one, metadata, batch_size)) for one in plan.outputs]
+    open_bytes = 0
+    if any(ANY_LENGTH in one.shape or one.dtype == STRINGS for one in outputs):
+        total = sum(one.output_bytes for one in outputs)
+        open_bytes = max(OPEN_BYTES_MAX, OPEN_TIMES_MAX * max(total, plan.text_bytes))
+    return plan._replace(outputs=outputs, open_bytes=open_bytes)
 
 
 def _open_shape(

@@ -202,19 +202,13 @@ class OpenInferenceServers(Servers[OpenInferenceSession]):
         encoding: Encoding | None,
     ) -> None:
         """Tensors are sent in this `encoding`; None: as the first one takes them."""
-        super().__init__([partial(self._visit, connect, one, settings) for one in addresses])
-        self._encoding = encoding
+        super().__init__([partial(self._visit, one) for one in addresses])
+        self._connect, self._settings, self._encoding = connect, settings, encoding
         self._shared = SharedTensors() if settings.shared_memory else None
 
-    def _visit(
-        self,
-        connect: Connect,
-        address: HttpAddress,
-        settings: OpenInferenceSettings,
-        workload: Workload,
-    ) -> OpenInferenceSession:
+    def _visit(self, address: HttpAddress, workload: Workload) -> OpenInferenceSession:
         session = OpenInferenceSession(
-            connect, address, settings, workload, self._encoding, self._shared
+            self._connect, address, self._settings, workload, self._encoding, self._shared
         )
         self._encoding = session.encoding
         if len(self.sessions) == self.count - 1:

@@ -1,7 +1,6 @@
 """Reads a server's own counters, by INFO and AI.INFO.
 
-Statistics are flat: a name with its unit, and a number. Over a stretch of time they are the
-differences of the server's own counters, so that nothing has to be reset for them:
+Its names, with their units, as `protocols.statistics` has them over a stretch of time:
 
     period_s                        from the earlier reading to the later one
     model_calls, model_samples,     AI.INFO: requests that the model ran, images in them,
@@ -15,8 +14,6 @@ differences of the server's own counters, so that nothing has to be reset for th
     main_thread_cpu_user_s, ...     and of its main thread (servers from 6.2 on)
     used_memory_growth_bytes        INFO MEMORY
     used_memory_bytes, used_memory_rss_bytes   INFO MEMORY, at the later reading
-
-What could not be read is left out, and said in `notes`.
 """
 
 import math

@@ -167,11 +167,7 @@ def header_fields(address: HttpAddress, method: str) -> bytes:
 
 
 def plan_of(message: bytes, wanted: Wanted) -> GrpcPlan:
-    """Derive from the trial's reply what every reply has to be; see `oiptensors.open_outputs`.
-
-    ServerError where the trial's reply is not good, ConfigError where an output is of a type that
-    cannot be judged.
-    """
+    """Derive from the trial's reply what every reply has to be; errors as over HTTP."""
     model = wanted.kind.model
     if wanted.written:
         text_bytes = len(message) + TEXT_SPARE_BYTES
@@ -190,11 +186,9 @@ def plan_of(message: bytes, wanted: Wanted) -> GrpcPlan:
     text_bytes = len(message) - came + TEXT_SPARE_BYTES
     if not raw:
         text_bytes += TYPED_VALUE_BYTES_MAX * values
-    oiptensors.check_judged(model, judge_grpc(GrpcPlan(found, text_bytes), message))
-    expected, open_bytes = oiptensors.open_outputs(
-        found, wanted.metadata, wanted.kind.batch_size, text_bytes
-    )
-    return GrpcPlan(expected, text_bytes, open_bytes)
+    plan = GrpcPlan(found, text_bytes)
+    oiptensors.check_judged(model, judge_grpc(plan, message))
+    return oiptensors.with_open_axes(plan, wanted.metadata, wanted.kind.batch_size)
 
 
 def _strings_bytes(raw: Sequence[bytes], described: Mapping[str, Any]) -> int:

@@ -214,10 +214,8 @@ def plan_of(where: str, reply: Reply, wanted: Wanted) -> HttpPlan:
         text_bytes = len(reply.body) + values * JSON_VALUE_BYTES_MAX
     plan = HttpPlan(b"-" if text else b"", found, text_bytes)
     oiptensors.check_judged(model, judged(plan, reply, 200, _JUDGED))
-    expected, open_bytes = oiptensors.open_outputs(
-        found, wanted.metadata, wanted.kind.batch_size, text_bytes
-    )
-    return HttpPlan(text, expected, text_bytes, open_bytes)
+    plan = plan._replace(json=text)
+    return oiptensors.with_open_axes(plan, wanted.metadata, wanted.kind.batch_size)
 
 
 def _taken_apart(where: str, reply: Reply) -> tuple[Mapping[str, Any], bytes]:
