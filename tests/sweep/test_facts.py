@@ -14,8 +14,8 @@ from redisclient import load_into
 
 from aibench_fast.models.load import Backend, ModelSpec
 from aibench_fast.protocols.address import ServerAddress
+from aibench_fast.protocols.redisai.session import RedisAiSession
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
-from aibench_fast.protocols.redisai.visit import visit
 from aibench_fast.protocols.session import AskedInput, AskedKind, Workload
 from aibench_fast.server import EmbeddedServer
 
@@ -106,6 +106,6 @@ def digest_of(address: ServerAddress, model: str) -> str | None:
     """The model's digest as a visit reports it."""
     kind = AskedKind(model, [AskedInput("FLOAT", (1, 1), trial=bytes(4))])
     settings = RedisAiSettings(address=address, dialect=None)
-    record, *_ = visit(address, settings, Workload(kinds=[kind]))
-    (digest,) = record.model_digests
+    session = RedisAiSession(address, settings, Workload(kinds=[kind]))
+    (digest,) = session.record.model_digests
     return digest

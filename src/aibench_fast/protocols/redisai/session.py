@@ -1,28 +1,40 @@
 """The servers of a run over RedisAI, and the session with each before and after a run."""
 
+import itertools
 import socket
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from aibench_fast._core import HIREDIS_VERSION
 from aibench_fast.coretypes import ClusterNodes, Endpoint, Kind, RespPlan
-from aibench_fast.errors import ServerError
+from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.protocols.address import ServerAddress, all_addresses
 from aibench_fast.protocols.protocol import KindSpec
+from aibench_fast.protocols.redisai import visit
 from aibench_fast.protocols.redisai.cluster import RedisCluster, SlotQuestions, read_cluster
-from aibench_fast.protocols.redisai.commands import bulk_length, encode
-from aibench_fast.protocols.redisai.connection import log_in_commands
-from aibench_fast.protocols.redisai.model import most_waiting
-from aibench_fast.protocols.redisai.request import STRING_DTYPE, blob_of
+from aibench_fast.protocols.redisai.commands import Refusal, bulk_length, encode
+from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, ask_dialect, log_in_commands
+from aibench_fast.protocols.redisai.model import check_workers, most_waiting
+from aibench_fast.protocols.redisai.request import STRING_DTYPE, Request, blob_of
 from aibench_fast.protocols.redisai.settings import RedisAiSettings
 from aibench_fast.protocols.redisai.statistics import RedisAiReader
-from aibench_fast.protocols.redisai.visit import leave, read_model, visit
-from aibench_fast.protocols.session import Servers, Session, Workload, native_tls
+from aibench_fast.protocols.session import (
+    HURRY_S,
+    ServerRecord,
+    Servers,
+    Session,
+    Workload,
+    native_tls,
+)
 from aibench_fast.protocols.statistics import Reader, ServerWatch
 
 LISTENS_TIMEOUT_S = 1.0
 UNKNOWN_DTYPE = "invalid data type"
+DELETED_AT_ONCE = 1000
+"""Keys of one DEL: while a server deletes them, it answers nobody else."""
 
 
 class RedisAiSession(Session):
@@ -33,16 +45,19 @@ class RedisAiSession(Session):
         address: ServerAddress,
         settings: RedisAiSettings,
         workload: Workload,
-        cluster: RedisCluster | None,
+        cluster: RedisCluster | None = None,
     ) -> None:
-        """Visit the server, in a `cluster` a primary; errors as of `visit`."""
-        self._cluster = cluster
-        self._kinds = workload.kinds
-        self._address = address
-        self._workers = workload.workers
+        """Ask all that a run takes for granted, then send one request of each kind on trial.
+
+        In a `cluster` the server is the primary of a shard. ServerError, with the server's words,
+        where something that is needed is refused. ConfigError where there are too few workers or
+        requests for a model that waits for a least batch.
+        """
+        self._address, self._cluster, self._settings = address, cluster, settings
+        self._kinds, self._workers = workload.kinds, workload.workers
         self.facts = {"Hiredis": HIREDIS_VERSION}
         try:
-            self.record, self.requests, peer = visit(address, settings, workload, cluster)
+            peer = self._visit(workload)
         except ServerError as error:
             if UNKNOWN_DTYPE in str(error) and any(kind.has_strings for kind in self._kinds):
                 raise ServerError(
@@ -56,6 +71,89 @@ class RedisAiSession(Session):
             native_tls(address.tls, address.host),
             self.greeting(),
         )
+
+    def _visit(self, workload: Workload) -> str:
+        """Make the requests that workers will send; return the server's numeric address, if any.
+
+        The trial also makes the server compile the model for this shape before anything is
+        measured: it has REPLY_TIMEOUT_S where that is more than the settings' patience. Last come
+        what each worker needs in the server, and its statistics set to 0 where that is asked for.
+        """
+        settings, patience_s = self._settings, self._settings.patience_s
+        shards = self._cluster.shards if self._cluster else []
+        shard = next((one for one in shards if one.primary == self._address), None)
+        with SlotQuestions(self._address, self._cluster, patience_s) as questions:
+            connection = questions.home
+            server, modules, pid = visit.server_facts(connection)
+            dialect = settings.dialect or ask_dialect(connection)
+            self.requests = requests = [
+                Request(
+                    dialect=dialect,
+                    model=kind.model,
+                    inputs=kind.inputs,
+                    wanted=settings.outputs,
+                    use_dag=settings.use_dag,
+                    persist=settings.persist_results,
+                    timeout_ms=settings.timeout_ms,
+                    shard=shard,
+                )
+                for kind in self._kinds
+            ]
+            visit.check_commands(connection, server, requests[0])
+            if settings.timeout_ms is not None and visit.EMBEDDED_VERSION not in modules:
+                visit.check_timeout(connection, settings.timeout_ms)
+            names = {request.model_key: request.model for request in requests}
+            models = {key: visit.read_model(questions, name, key) for key, name in names.items()}
+            for place, request in enumerate(requests):
+                model = models[request.model_key]
+                if model.outputs:
+                    requests[place] = visit.fetching(request, model, len(model.outputs))
+            batched = visit.batched(models, requests)
+            check_workers(batched, workload.all_workers, workload.most_requests)
+            is_shared = workload.all_workers > len(self._workers)
+            if workload.most_requests and is_shared and most_waiting(batched):
+                raise ConfigError(
+                    "a model that waits for MINBATCHSIZE rows, over several clients: the last "
+                    "client to send its share may be too few; give `duration_s` and no "
+                    "`max_queries`"
+                )
+            config = visit.server_config(connection, modules)
+            # Models may be of many megabytes, and the trial may have them compiled.
+            questions.be_patient(max(REPLY_TIMEOUT_S, patience_s))
+            digests = [visit.model_digest(questions, key) for key in models]
+            outputs, trials_s = [], []
+            try:
+                for place, kind in enumerate(self._kinds):
+                    began_s = time.monotonic()
+                    model = models[requests[place].model_key]
+                    requests[place], output = visit.trial(
+                        questions, requests[place], self._workers[0], kind, model
+                    )
+                    trials_s.append(time.monotonic() - began_s)
+                    outputs.append(output)
+                for worker, request in itertools.product(self._workers, requests):
+                    first = request.placeholders(worker) if questions.is_moving else []
+                    for command in [*first, *request.setup(worker)]:
+                        questions.call(*command)
+                if settings.reset_stats and workload.is_first_client:
+                    connection.call("CONFIG", "RESETSTAT")
+                    for key in models:
+                        questions.call("AI.INFO", key, "RESETSTAT")
+            except BaseException:
+                self.leave(HURRY_S)
+                raise
+        sizes = {model.batch_size for model in models.values()}
+        self.record = ServerRecord(
+            server=server,
+            config=config,
+            model_digests=digests,
+            outputs=outputs,
+            autobatching=sizes.pop() if len(sizes) == 1 else None,
+            most_waiting=most_waiting(batched),
+            trial_s=max(trials_s),
+            pid=pid,
+        )
+        return connection.peer
 
     def greeting(self, *, asking: bool = False) -> list[bytes]:
         """Return the first commands of a connection: a log-in, and in a cluster a probe."""
@@ -92,8 +190,32 @@ class RedisAiSession(Session):
         return ServerWatch(readers, str(self._address))
 
     def leave(self, patience_s: float) -> None:
-        """Delete what the workers stored."""
-        leave(self._address, self.requests, self._workers, patience_s, self._cluster)
+        """Delete what the workers stored, but for results to keep.
+
+        In a cluster the primary may have lost the slot, which its new owner is then asked for.
+        """
+        requests, cluster = self.requests, self._cluster
+        keys = [request.probe_key for request in requests if request.shard]
+        for request, worker in itertools.product(requests, self._workers):
+            sources, targets = request.keys(worker)
+            keys += sources if request.persist else [*sources, *targets]
+            keys += [str(command[1]) for command in request.setup(worker)]
+        with suppress(ServerError):
+            self._delete(self._address, keys, patience_s)
+            return
+        others = [node for node in cluster.nodes if node != self._address] if cluster else []
+        shard = requests[0].shard
+        if others and shard and patience_s > HURRY_S:
+            with suppress(ServerError):
+                self._delete(read_cluster(others).owner(shard.tag), keys, patience_s)
+
+    def _delete(self, address: ServerAddress, keys: Sequence[str], patience_s: float) -> None:
+        with SlotQuestions(address, self._cluster, patience_s, tries_again=False) as questions:
+            for first in range(0, len(keys), DELETED_AT_ONCE):
+                some = keys[first : first + DELETED_AT_ONCE]
+                if isinstance(questions.ask(["DEL", *some]), Refusal):
+                    for key in some:  # a slot's keys may be on two nodes
+                        questions.call("DEL", key)
 
 
 class RedisAiServers(Servers[RedisAiSession]):
@@ -135,7 +257,8 @@ class RedisAiServers(Servers[RedisAiSession]):
         patience_s = self._settings.patience_s
         with SlotQuestions(self._addresses[0], self._cluster, patience_s) as questions:
             models = {
-                kind.model: read_model(questions, kind.model, key(kind.model)) for kind in kinds
+                kind.model: visit.read_model(questions, kind.model, key(kind.model))
+                for kind in kinds
             }
         waiting = most_waiting({(models[kind.model], kind.batch_size) for kind in kinds})
         return 1 if waiting == 0 else (waiting + 1) * self.count

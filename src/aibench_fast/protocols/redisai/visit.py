@@ -1,19 +1,15 @@
-"""The visits to a server before a run, to learn about it, and after, to delete keys."""
+"""The questions to a server before a run, to learn about it, and the trial requests."""
 
 import dataclasses
 import hashlib
-import itertools
 import math
 import re
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from aibench_fast.coretypes import RespStrings
-from aibench_fast.errors import ConfigError, ServerError
-from aibench_fast.protocols.address import ServerAddress
-from aibench_fast.protocols.redisai.cluster import RedisCluster, SlotQuestions, read_cluster
+from aibench_fast.errors import ServerError
+from aibench_fast.protocols.redisai.cluster import SlotQuestions
 from aibench_fast.protocols.redisai.commands import (
     TENSOR_BLOB,
     Command,
@@ -23,10 +19,8 @@ from aibench_fast.protocols.redisai.commands import (
     shown_reply,
 )
 from aibench_fast.protocols.redisai.connection import (
-    REPLY_TIMEOUT_S,
     Connection,
     ConnectionClosed,
-    ask_dialect,
     fields,
     info,
     known_commands,
@@ -34,15 +28,12 @@ from aibench_fast.protocols.redisai.connection import (
 )
 from aibench_fast.protocols.redisai.model import (
     StoredModel,
-    check_workers,
     company,
     model_refused,
-    most_waiting,
     requests_in_batch,
 )
 from aibench_fast.protocols.redisai.request import Request, blob_of, dtype_of
-from aibench_fast.protocols.redisai.settings import RedisAiSettings
-from aibench_fast.protocols.session import HURRY_S, AskedKind, Output, ServerRecord, Workload
+from aibench_fast.protocols.session import AskedKind, Output
 from aibench_fast.results.groups import ServerFacts
 from aibench_fast.tensortype import OPEN_BYTES_MAX, OPEN_TIMES_MAX, STRINGS, canonical, describe
 
@@ -54,8 +45,6 @@ EMBEDDED_VERSION = "ai_embedded_version"
 MODELEXECUTE_FROM, TIMEOUT_FROM = "1.2.3", "1.2.1"
 """The versions of RedisAI that these came with."""
 UNKNOWN = "unknown"
-DELETED_AT_ONCE = 1000
-"""Keys of one DEL: while a server deletes them, it answers nobody else."""
 # What bears on a benchmark; passwords and paths are none of a result's business.
 _SERVER_CONFIG = (
     "io-threads",
@@ -78,136 +67,7 @@ _MODULE_CONFIG = (
 )
 
 
-def visit(
-    address: ServerAddress,
-    settings: RedisAiSettings,
-    workload: Workload,
-    cluster: RedisCluster | None = None,
-) -> tuple[ServerRecord, list[Request], str]:
-    """Ask all that a run takes for granted, then send one request of each kind on trial.
-
-    The requests are what workers will send, in a `cluster` to the primary of a shard. The trial
-    also makes the server compile the model for this shape before anything is measured: it has
-    REPLY_TIMEOUT_S where that is more than the settings' patience. Last come what each worker needs
-    in the server, and its statistics set to 0 where that is asked for. Also return the server's
-    numeric address, empty for a unix socket.
-
-    ServerError, with the server's words, where something that is needed is refused. ConfigError
-    where there are too few workers or requests for a model that waits for a least batch.
-    """
-    kinds, workers, patience_s = workload.kinds, workload.workers, settings.patience_s
-    shards = cluster.shards if cluster else []
-    shard = next((one for one in shards if one.primary == address), None)
-    with SlotQuestions(address, cluster, patience_s) as questions:
-        connection = questions.home
-        server, modules, pid = _server(connection)
-        dialect = settings.dialect or ask_dialect(connection)
-        requests = [
-            Request(
-                dialect=dialect,
-                model=kind.model,
-                inputs=kind.inputs,
-                wanted=settings.outputs,
-                use_dag=settings.use_dag,
-                persist=settings.persist_results,
-                timeout_ms=settings.timeout_ms,
-                shard=shard,
-            )
-            for kind in kinds
-        ]
-        _check_commands(connection, server, requests[0])
-        if settings.timeout_ms is not None and EMBEDDED_VERSION not in modules:
-            _check_timeout(connection, settings.timeout_ms)
-        names = {request.model_key: request.model for request in requests}
-        models = {key: read_model(questions, name, key) for key, name in names.items()}
-        for place, request in enumerate(requests):
-            model = models[request.model_key]
-            if model.outputs:
-                requests[place] = _fetching(request, model, len(model.outputs))
-        batched = _batched(models, requests)
-        check_workers(batched, workload.all_workers, workload.most_requests)
-        is_shared = workload.all_workers > len(workers)
-        if workload.most_requests and is_shared and most_waiting(batched):
-            raise ConfigError(
-                "a model that waits for MINBATCHSIZE rows, over several clients: the last client "
-                "to send its share may be too few; give `duration_s` and no `max_queries`"
-            )
-        config = _server_config(connection, modules)
-        # Models may be of many megabytes, and the trial may have them compiled.
-        questions.be_patient(max(REPLY_TIMEOUT_S, patience_s))
-        digests = [_model_digest(questions, key) for key in models]
-        outputs, trials_s = [], []
-        try:
-            for place, (kind, request) in enumerate(zip(kinds, requests, strict=True)):
-                began_s = time.monotonic()
-                model = models[request.model_key]
-                requests[place], output = _trial(questions, request, workers[0], kind, model)
-                trials_s.append(time.monotonic() - began_s)
-                outputs.append(output)
-            for worker in workers:
-                for request in requests:
-                    first = request.placeholders(worker) if questions.is_moving else []
-                    for command in [*first, *request.setup(worker)]:
-                        questions.call(*command)
-            if settings.reset_stats and workload.is_first_client:
-                connection.call("CONFIG", "RESETSTAT")
-                for key in models:
-                    questions.call("AI.INFO", key, "RESETSTAT")
-        except BaseException:
-            leave(address, requests, workers, HURRY_S, cluster)
-            raise
-    sizes = {model.batch_size for model in models.values()}
-    record = ServerRecord(
-        server=server,
-        config=config,
-        model_digests=digests,
-        outputs=outputs,
-        autobatching=sizes.pop() if len(sizes) == 1 else None,
-        most_waiting=most_waiting(batched),
-        trial_s=max(trials_s),
-        pid=pid,
-    )
-    return record, requests, connection.peer
-
-
-def leave(
-    address: ServerAddress,
-    requests: Sequence[Request],
-    workers: Sequence[int],
-    patience_s: float,
-    cluster: RedisCluster | None,
-) -> None:
-    """Delete what the workers stored, but for results to keep, as far as servers answer in time.
-
-    In a `cluster` the primary may have lost the slot, which its new owner is then asked for.
-    """
-    keys = [request.probe_key for request in requests if request.shard]
-    for request, worker in itertools.product(requests, workers):
-        sources, targets = request.keys(worker)
-        keys += sources if request.persist else [*sources, *targets]
-        keys += [str(command[1]) for command in request.setup(worker)]
-    with suppress(ServerError):
-        _delete(address, keys, patience_s, cluster)
-        return
-    others = [node for node in cluster.nodes if node != address] if cluster else []
-    shard = requests[0].shard
-    if others and shard and patience_s > HURRY_S:
-        with suppress(ServerError):
-            _delete(read_cluster(others).owner(shard.tag), keys, patience_s, cluster)
-
-
-def _delete(
-    address: ServerAddress, keys: Sequence[str], patience_s: float, cluster: RedisCluster | None
-) -> None:
-    with SlotQuestions(address, cluster, patience_s, tries_again=False) as questions:
-        for first in range(0, len(keys), DELETED_AT_ONCE):
-            some = keys[first : first + DELETED_AT_ONCE]
-            if isinstance(questions.ask(["DEL", *some]), Refusal):
-                for key in some:  # a slot's keys may be on two nodes
-                    questions.call("DEL", key)
-
-
-def _server(connection: Connection) -> tuple[ServerFacts, dict[str, str], int | None]:
+def server_facts(connection: Connection) -> tuple[ServerFacts, dict[str, str], int | None]:
     """Return the server's facts, INFO's fields of modules, and its process number."""
     found = info(connection.optional("INFO", "server"))
     base = "valkey" if "valkey_version" in found else "redis"
@@ -234,7 +94,8 @@ def _module_version(connection: Connection) -> str:
     return UNKNOWN
 
 
-def _check_commands(connection: Connection, server: ServerFacts, request: Request) -> None:
+def check_commands(connection: Connection, server: ServerFacts, request: Request) -> None:
+    """ServerError where the server does not know a command of a request."""
     needed = {"AI.MODELGET", "AI.TENSORSET", "AI.TENSORGET", request.dialect.model_run_command}
     if request.use_dag:
         needed.add(request.dialect.dag_command)
@@ -253,7 +114,8 @@ def _check_commands(connection: Connection, server: ServerFacts, request: Reques
         raise ServerError(f"{unknown}is the RedisAI module loaded?")
 
 
-def _check_timeout(connection: Connection, timeout_ms: int) -> None:
+def check_timeout(connection: Connection, timeout_ms: int) -> None:
+    """ServerError where the server's version has no such limit."""
     version = _module_version(connection)
     if version != UNKNOWN and _numbers(version) < _numbers(TIMEOUT_FROM):
         raise ServerError(
@@ -276,7 +138,7 @@ def read_model(questions: SlotQuestions, name: str, key: str) -> StoredModel:
     return StoredModel.of(name, reply)
 
 
-def _batched(
+def batched(
     models: Mapping[str, StoredModel], requests: Sequence[Request]
 ) -> list[tuple[StoredModel, int]]:
     """Return the requests that the server runs together, by their models and rows, each once."""
@@ -287,12 +149,13 @@ def _batched(
     return [(models[request.model_key], request.rows) for request in alike.values()]
 
 
-def _fetching(request: Request, model: StoredModel, count: int) -> Request:
+def fetching(request: Request, model: StoredModel, count: int) -> Request:
+    """Return a request with the outputs to fetch, of a model that has so many; ConfigError."""
     places = model.places(request.wanted, count)
     return dataclasses.replace(request, output_count=count, fetched=places)
 
 
-def _server_config(connection: Connection, modules: dict[str, str]) -> dict[str, str] | None:
+def server_config(connection: Connection, modules: dict[str, str]) -> dict[str, str] | None:
     """Return the server's settings that bear on speed; None if it reports none."""
     # One by one: several at once are of servers from 7.0 on.
     replies = connection.exchange([("CONFIG", "GET", name) for name in _SERVER_CONFIG])
@@ -305,14 +168,15 @@ def _server_config(connection: Connection, modules: dict[str, str]) -> dict[str,
     return found or None
 
 
-def _model_digest(questions: SlotQuestions, key: str) -> str | None:
+def model_digest(questions: SlotQuestions, key: str) -> str | None:
+    """Return the SHA-256 of a model as the server gives it out; None where it does not."""
     digest = hashlib.sha256()
     questions.call("AI.MODELGET", key, "META")  # where it is
     taken_bytes = questions.stream(["AI.MODELGET", key, "BLOB"], digest.update)
     return digest.hexdigest() if taken_bytes else None
 
 
-def _trial(
+def trial(
     questions: SlotQuestions, request: Request, worker: int, kind: AskedKind, model: StoredModel
 ) -> tuple[Request, Output]:
     """Run the model once on the run's own data; return the request with what came out.
@@ -326,7 +190,7 @@ def _trial(
             sent = [tensor if part is TENSOR_BLOB else part for part in command]
             _check_ok(questions, command, questions.call(*sent))
         count = _run(questions, separate, worker, model)
-        request = _fetching(request, model, count)
+        request = fetching(request, model, count)
         found = [_fetched(questions, key) for key in request.fetched_keys(worker)]
     except ConnectionClosed as error:
         tensors = " and ".join(describe(one.shape, dtype_of(one)) for one in request.inputs)
