@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from aibench_fast.cli.options.parser import add_all
+from aibench_fast.cli.options.parser import add_all, typed
 from aibench_fast.cli.options.resultfiles import load_results
 from aibench_fast.cli.output import note
 from aibench_fast.errors import ConfigError
@@ -49,19 +49,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         },
         prefix_a={"default": ""},
         prefix_b={"default": ""},
-        threshold={"type": _percent, "default": 5.0},
+        threshold={"type": typed(_percent, " is not a percentage from 0 to 100"), "default": 5.0},
         format={"choices": ["text", "json"], "default": "text"},
     )
     parser.set_defaults(handler=_compare)
 
 
 def _percent(word: str) -> float:
-    try:
-        value = float(word.removesuffix("%"))
-    except ValueError:
-        value = -1.0
+    value = float(word.removesuffix("%"))
     if not 0 <= value < PERCENT:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a percentage from 0 to 100")
+        raise ValueError
     return value
 
 

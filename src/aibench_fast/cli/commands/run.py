@@ -8,7 +8,7 @@ from pathlib import Path
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
 from aibench_fast.cli.events import logged, print_unsaved, shown, write_junit
 from aibench_fast.cli.options import runs
-from aibench_fast.cli.options.parser import add_all, refuse
+from aibench_fast.cli.options.parser import add_all, refuse, typed
 from aibench_fast.cli.options.server import add_server_options
 from aibench_fast.cli.output import is_refused
 from aibench_fast.errors import ConfigError
@@ -70,8 +70,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             "--until PERCENT": "repeat until the interval of the rate is this narrow on either "
             f"side, such as 2%%, at most {repeat.MOST_RUNS} times",
         },
-        repeats={"type": _at_least_2},
-        until={"type": _share},
+        repeats={"type": typed(_repeats, f" is not a number from 2 to {MAX_REPEATS}")},
+        until={"type": typed(_share, " is not a percentage above 0 and below 100")},
     )
     add_all(
         parser.add_argument_group("Output"),
@@ -100,20 +100,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(handler=_run)
 
 
-def _at_least_2(word: str) -> int:
+def _repeats(word: str) -> int:
     number = int(word) if word.isdecimal() else 0
     if not 2 <= number <= MAX_REPEATS:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 2 to {MAX_REPEATS}")
+        raise ValueError
     return number
 
 
 def _share(word: str) -> float:
-    try:
-        share = float(word.removesuffix("%")) / 100
-    except ValueError:
-        share = -1.0
+    share = float(word.removesuffix("%")) / 100
     if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a percentage above 0 and below 100")
+        raise ValueError
     return share
 
 

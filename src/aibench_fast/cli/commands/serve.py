@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from aibench_fast import __version__
-from aibench_fast.cli.options.parser import add_all, refuse
+from aibench_fast.cli.options.parser import add_all, refuse, typed
 from aibench_fast.cli.options.secrets import PASSWORD_VARIABLE, read_password
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.files import check_outputs
@@ -71,7 +71,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             "--seed S": "let other requests fail (default: 0)",
             "--log FILE": "save the time of each event at the end, in binary (default: do not)",
         },
-        fail={"type": _failure, "action": "append", "dest": "failures"},
+        fail={
+            "type": typed(
+                _failure, " is not a failure and its share; write such as 429=10% or cut=1%"
+            ),
+            "action": "append",
+            "dest": "failures",
+        },
     )
     add_all(
         parser.add_argument_group("Login"),
@@ -86,12 +92,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _failure(words: str) -> tuple[str, float]:
     how, _, percent = words.partition("=")
-    try:
-        return how, float(percent.removesuffix("%")) / 100
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{words!r} is not a failure and its share; write such as 429=10% or cut=1%"
-        ) from error
+    return how, float(percent.removesuffix("%")) / 100
 
 
 def serve(options: argparse.Namespace) -> int:

@@ -30,21 +30,25 @@ def refuse(options: Mapping[str, object], why: str) -> None:
             raise ConfigError(f"{name} {why}")
 
 
-def _type(read: Callable[[str], Value]) -> Callable[[str], Value]:
-    """Return the type of options that `read` reads; its ValueErrors are messages."""
+def typed(read: Callable[[str], Value], mistake: str | None = None) -> Callable[[str], Value]:
+    """Return the type of options that `read` reads.
+
+    Where it raises ValueError, the message is the value and `mistake` (default: the error's own).
+    """
 
     def read_option(words: str) -> Value:
         try:
             return read(words)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+            message = str(error) if mistake is None else f"{words!r}{mistake}"
+            raise argparse.ArgumentTypeError(message) from error
 
     return read_option
 
 
-seconds = _type(units.duration_s)
-size = _type(units.size_bytes)
-number_range = _type(units.number_range)
+seconds = typed(units.duration_s)
+size = typed(units.size_bytes)
+number_range = typed(units.number_range)
 
 
 def member_of(members: Collection[str]) -> Callable[[str], str]:
@@ -53,15 +57,8 @@ def member_of(members: Collection[str]) -> Callable[[str], str]:
 
 
 def _several(kind: Callable[[str], Value], mistake: str) -> Callable[[str], tuple[Value, ...]]:
-    """Return the type of values separated by commas; `mistake` is what to say of others."""
-
-    def read(words: str) -> tuple[Value, ...]:
-        try:
-            return tuple(kind(word) for word in words.split(","))
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{words!r}{mistake}") from error
-
-    return read
+    """Return the type of values separated by commas."""
+    return typed(lambda words: tuple(map(kind, words.split(","))), mistake)
 
 
 ports = _several(int, " is not a port; write a number, or several separated by commas")
