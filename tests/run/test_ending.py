@@ -24,6 +24,7 @@ from dask.distributed import LocalCluster
 from fake_redisai import FakeRedisAI
 from resultfiles import our_result
 
+from aibench_fast import RunConfig
 from aibench_fast.cli.ending import EXIT_INTERRUPTED
 from aibench_fast.results.events import Observer, SoFar, ignore
 from aibench_fast.results.journal import Journal
@@ -37,6 +38,7 @@ MOMENTS = int(os.environ.get("MOMENTS", "1"))
 BUSY_S = 0.0 if "MOMENTS" in os.environ else 20.0
 """How much longer all may take where other tests run."""
 WAIT_S = 60
+CONFIG = RunConfig(file=None, shape=(4,), duration_s=1.0)
 
 
 class Case(NamedTuple):
@@ -283,22 +285,22 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
 def test_a_signal_between_the_end_of_a_run_and_its_saving(tmp_path: Path) -> None:
     file = tmp_path / "r.json"
 
-    def ended(observe: Observer) -> Result:
+    def ended(_: RunConfig, observe: Observer) -> Result:
         observe(SoFar(our_result(incomplete=True, periods={"overall": {}})))
         raise KeyboardInterrupt
 
-    result = run_and_save(ended, "run", file, [], ignore)
+    result = run_and_save(ended, CONFIG, "run", file, [], ignore)
     assert result.interrupted
     assert json.loads(file.read_text())["Interrupted"]
     assert [*tmp_path.iterdir()] == [file]
 
 
 def test_a_signal_before_anything_was_measured(tmp_path: Path) -> None:
-    def ended(observe: Observer) -> Result:
+    def ended(_: RunConfig, observe: Observer) -> Result:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_and_save(ended, "run", tmp_path / "r.json", [], ignore)
+        run_and_save(ended, CONFIG, "run", tmp_path / "r.json", [], ignore)
     assert not [*tmp_path.iterdir()]
 
 
@@ -309,11 +311,12 @@ def test_a_signal_while_a_result_is_saved(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         result.save(file)
 
-    def run(observe: Observer) -> Result:
+    def run(config: RunConfig, observe: Observer) -> Result:
+        assert config.results_so_far
         result = our_result(periods={"overall": {}})
         observe(SoFar(result))
         return result
 
-    assert run_and_save(run, "run", file, [], ignore, save).interrupted
+    assert run_and_save(run, CONFIG, "run", file, [], ignore, save).interrupted
     assert not json.loads(file.read_text())["Interrupted"]  # the run came to its end
     assert [*tmp_path.iterdir()] == [file]

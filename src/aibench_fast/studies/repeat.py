@@ -1,9 +1,7 @@
 """Repeated runs of one setting, and how far their figures vary."""
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from aibench_fast.cluster import DaskClient
@@ -69,14 +67,13 @@ def repeat(
     expected = expectations(expect, config)
     saved_as = None if file is None else Path(file)
     check_outputs(files_written(saved_as, max(runs, most if until else 0)))
-    config = dataclasses.replace(config, results_so_far=file is not None)
     send = source(client, clients)
     observe(Planned(None if until else runs))
 
     def run_once(number: int) -> Result:
         result_file = saved_as and numbered(saved_as, number)
-        run = partial(send, config.with_prompts_of(number - 1))
-        return run_and_save(run, f"run {number}", result_file, expected, observe)
+        config_of_run = config.with_prompts_of(number - 1)
+        return run_and_save(send, config_of_run, f"run {number}", result_file, expected, observe)
 
     made = repeated(run_once, runs, until, most)
     if saved_as:
@@ -114,12 +111,15 @@ def numbered(file: Path, number: int) -> Path:
 
 
 def files_written(file: Path | None, most: int, name: str = "`file`") -> list[Named]:
-    """Return the files that up to `most` repeated runs write; `name` is how `file` is called."""
+    """Return the files that up to `most` repeated runs write, or a single one if that is 0.
+
+    `name` is how `file` is called.
+    """
     if file is None:
         return []
     results = [numbered(file, number) for number in range(1, most + 1)]
     return [
         (name, file),
         *((name, one) for one in results),
-        *((f"the journal of {name}", journal_of(one)) for one in results),
+        *((f"the journal of {name}", journal_of(one)) for one in results or [file]),
     ]

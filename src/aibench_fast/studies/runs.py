@@ -49,7 +49,8 @@ def check_run(config: RunConfig, *, over_dask: bool, clients: int | None) -> Non
 
 
 def run_and_save(
-    run: Callable[[StudyObserver], Result],
+    run: Run,
+    config: RunConfig,
     name: str,
     file: Path | None,
     expected: Sequence[Expectation],
@@ -64,6 +65,7 @@ def run_and_save(
     """
     observe(RunStarted(name, file))
     journal = file and Journal(journal_of(file))
+    config = dataclasses.replace(config, results_so_far=file is not None)
     newest: list[Result] = []
     kept: list[Result] = []
 
@@ -90,7 +92,7 @@ def run_and_save(
 
     with closing(journal) if journal else nullcontext():
         try:
-            keep(run(written(observe, SoFar, write, [])))
+            keep(run(config, written(observe, SoFar, write, [])))
         except KeyboardInterrupt:
             # The command line delays further signals for a while now.
             if not kept and newest:

@@ -174,7 +174,7 @@ class Steps:
         """
         self.run = run
         self.until_s = math.inf if self.within_s is None else time.monotonic() + self.within_s
-        self.config = dataclasses.replace(resolve(config), results_so_far=True)
+        self.config = resolve(config)
         self.config.count_tensors()
         self._check_values()
         lowest, highest = self._limits()
@@ -240,7 +240,6 @@ class Steps:
             arrivals="even",
             max_lag_s=0.0,
             on_lag="stop",
-            results_so_far=False,
         )
         result = self.run(fewest, self.observe)
         if result.interrupted:
@@ -341,9 +340,9 @@ class Steps:
     def _saved_run(self, value: float, file: Path) -> Result:
         self._check_time(value)
         self.runs += 1
-        run = partial(self.run, self._configured(value).with_prompts_of(self.runs))
+        config = self._configured(value).with_prompts_of(self.runs)
         name = f"{self.over} {value:.5g}"
-        result = run_and_save(run, name, file, self.targets, self.observe, _save_step)
+        result = run_and_save(self.run, config, name, file, self.targets, self.observe, _save_step)
         if result.interrupted:
             raise KeyboardInterrupt
         return result

@@ -260,8 +260,7 @@ class Plan:
             try:
                 if model:
                     model.prepare(cell.autobatching)
-                there = partial(run, config)
-                result = run_and_save(there, str(cell), file, expected, self._observe)
+                result = run_and_save(run, config, str(cell), file, expected, self._observe)
                 return SweptRun(cell, file, result)
             except ServerError as error:
                 if not self._order.keep_going:
@@ -345,7 +344,6 @@ class Plan:
             prompt_tokens=cell.prompt_tokens,
             output_tokens=cell.output_tokens,
             metadata_autobatching=cell.autobatching,
-            results_so_far=True,
         )
 
     def _turns(self) -> Iterator[tuple[Server, list[PlannedRun]]]:

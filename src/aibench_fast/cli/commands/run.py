@@ -17,7 +17,6 @@ from aibench_fast.load.config import RunConfig
 from aibench_fast.load.profile import parse_profile
 from aibench_fast.load.resolve import resolve
 from aibench_fast.report import text
-from aibench_fast.results.journal import journal_of
 from aibench_fast.results.repeats import Repeats
 from aibench_fast.studies import repeat
 from aibench_fast.studies.events import RunFinished, StudyEvent, StudyObserver
@@ -120,7 +119,6 @@ def _run(options: argparse.Namespace) -> int:
         profile=() if options.profile is None else parse_profile(options.profile),
         live_readings=options.live and not options.quiet and sys.stdout.isatty(),
         interval_latencies=options.hdr_log_file is not None,
-        results_so_far=options.json_out_file is not None,
     )
     check_outputs(
         _files_written(options),
@@ -154,8 +152,8 @@ def _run(options: argparse.Namespace) -> int:
                     clients=options.clients,
                 )
             else:
-                run = partial(source(client, options.clients), config)
-                result = run_and_save(run, "run", options.json_out_file, expected, observe)
+                run = source(client, options.clients)
+                result = run_and_save(run, config, "run", options.json_out_file, expected, observe)
                 made = Repeats([result], interrupted=result.interrupted)
             if made.interrupted:
                 raise KeyboardInterrupt  # so that an embedded server is not waited for
@@ -184,11 +182,7 @@ def _files_written(options: argparse.Namespace) -> list[Named]:
     """Return all files that the run writes, temporary ones included."""
     most = max(options.repeats or 0, repeat.MOST_RUNS if options.until else 0)
     file, histogram = options.json_out_file, options.histogram_file
-    written: list[Named] = []
-    if _is_repeated(options):
-        written += repeat.files_written(file, most, "--json-out-file")
-    elif file:
-        written += [("--json-out-file", file), ("the journal of --json-out-file", journal_of(file))]
+    written = repeat.files_written(file, most, "--json-out-file")
     if histogram:
         tables = [repeat.numbered(histogram, n) for n in range(1, most + 1)] or [histogram]
         written += [(HISTOGRAM_OPTION, one) for one in tables]
