@@ -2,13 +2,14 @@
 
 import hashlib
 import re
+import string
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 from aibench_fast.errors import ConfigError, ServerError, shown_url
@@ -69,6 +70,7 @@ def path_of(url: str) -> str:
         raise ConfigError("cannot fetch an empty address: write https://HOST/PATH")
     try:
         parts = urlsplit(url)
+        _ = parts.port  # ValueError if it is not a port's number
     except ValueError as error:
         raise ConfigError(f"cannot fetch {shown_url(url)}: it is not an address") from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -115,13 +117,16 @@ def _transfer(url: str, partial: Path, progress: Progress) -> None:
 def _receive(url: str, partial: Path, progress: Progress) -> None:
     """Append the bytes of one connection to `partial`; _Interrupted if some are missing."""
     done = _size(partial)
+    address = quote(url, safe=string.punctuation)  # a request has ASCII alone
     # With compression, offsets would not be those of the file.
     headers = {"Accept-Encoding": "identity"}
     if done:
         headers["Range"] = f"bytes={done}-"
     try:
         with _network_errors(url):
-            response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=REPLY_TIMEOUT_S)
+            response: HTTPResponse = urlopen(
+                Request(address, headers=headers), timeout=REPLY_TIMEOUT_S
+            )
     except HTTPError as error:  # 416, the only one that gets here: nothing follows `done`
         if error.headers.get("Content-Range") == f"bytes */{done}":
             return
@@ -133,8 +138,7 @@ def _receive(url: str, partial: Path, progress: Progress) -> None:
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             partial.unlink()
             raise _Interrupted("the server sent another part than the requested one")
-        length = response.headers.get("Content-Length")
-        total = done + int(length) if length else None
+        total = None if response.length is None else done + response.length
         with partial.open("ab" if done else "wb") as file:
             progress(done, total)
             while data := _read(url, response):

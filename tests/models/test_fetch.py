@@ -230,6 +230,39 @@ def test_a_failing_server_is_asked_again_and_then_given_up(tmp_path: Path) -> No
     assert len(server.requests) == 3
 
 
+def test_a_name_that_is_not_ascii_is_asked_for_as_browsers_do(tmp_path: Path) -> None:
+    paths = []
+
+    def note(handler: Handler, number: int) -> None:
+        paths.append(handler.path)
+        handler.send()
+
+    with serving(note) as server:
+        address = server.url.partition("/models")[0]
+        download(f"{address}/m%C3%B6del öß 1.pb?v=ü", tmp_path / "model.pb", sha256=SHA256)
+    assert paths == ["/m%C3%B6del%20%C3%B6%C3%9F%201.pb?v=%C3%BC"]
+
+
+def test_a_length_that_is_not_a_number_is_not_known(tmp_path: Path) -> None:
+    totals = []
+
+    def odd(handler: Handler, number: int) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "many")
+        handler.end_headers()
+        handler.wfile.write(CONTENT)
+
+    with serving(odd) as server:
+        download(
+            server.url,
+            tmp_path / "model.pb",
+            sha256=SHA256,
+            progress=lambda done, total: totals.append(total),
+        )
+    assert (tmp_path / "model.pb").read_bytes() == CONTENT
+    assert set(totals) == {None}
+
+
 def test_nothing_listens(tmp_path: Path) -> None:
     with socketserver.TCPServer(("127.0.0.1", 0), Handler) as free:
         port = free.server_address[1]
@@ -237,7 +270,13 @@ def test_nothing_listens(tmp_path: Path) -> None:
         download(f"http://127.0.0.1:{port}/model.pb", tmp_path / "model.pb", sha256=SHA256)
 
 
-@pytest.mark.parametrize("url", ["model.pb", "file:///etc/passwd", "ftp://host/model.pb", "https:"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "model.pb", "file:///etc/passwd", "ftp://host/model.pb", "https:", "http://host:x/model.pb",
+        "http://host:65536/model.pb",
+    ],
+)  # fmt: skip
 def test_only_addresses_of_the_web(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError, match="cannot fetch"):
         download(url, tmp_path / "model.pb", sha256=SHA256)
