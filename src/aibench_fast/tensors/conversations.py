@@ -2,8 +2,9 @@
 
 import json
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,13 +41,8 @@ class Conversations:
     def __init__(self, conversations: Sequence[Sequence[Turn]]) -> None:
         """Take the turns of each conversation, at least one."""
         self._turns = [turn for turns in conversations for turn in turns]
-        self.first_turns = array("Q", [0])
+        self.first_turns = array("Q", accumulate(map(len, conversations), initial=0))
         """The place of each one's first turn, and at the end the number of all turns."""
-        for turns in conversations:
-            self.first_turns.append(self.first_turns[-1] + len(turns))
-        self._begins = array("Q")
-        for first, turns in zip(self.first_turns, conversations, strict=False):
-            self._begins.extend([first] * len(turns))
         self.delays_ns = array("q", [round(turn.delay_ms * NS_PER_MS) for turn in self._turns])
         """How long each turn waits after the one before it."""
 
@@ -68,7 +64,8 @@ class Conversations:
         return self._turns[place].number
 
     def _line(self, place: int) -> bytes:
-        *before, last = self._turns[self._begins[place] : place + 1]
+        begin = self.first_turns[bisect_right(self.first_turns, place) - 1]
+        *before, last = self._turns[begin : place + 1]
         if "text" not in last.fields or not last.fields.isdisjoint(("messages", "prompt")):
             return last.text
         messages: list[Any] = []

@@ -173,7 +173,7 @@ def files_of(whole: Path) -> list[Path]:
     (total,) = totals
     files = [shard_path(whole, number, total) for number in range(1, total + 1)]
     missing = [file for number, file in enumerate(files, 1) if (number, total) not in found]
-    if missing or len(found) > total:
+    if missing:
         also = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ConfigError(
             f"tensor file {whole}: of {total} shards {missing[0].name}{also} is missing; make it "
