@@ -29,7 +29,7 @@ from aibench_fast.results.events import (
 )
 from aibench_fast.results.hdrlog import HdrLog
 from aibench_fast.results.result import Interval, Result
-from aibench_fast.studies.events import Note, ServerStarted, StudyEvent, StudyObserver
+from aibench_fast.studies.events import Note, RunFinished, ServerStarted, StudyEvent, StudyObserver
 from aibench_fast.studies.runs import written
 from aibench_fast.tensortype import STRINGS, split_strings
 
@@ -56,8 +56,10 @@ def shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
 
 
 def print_notice(event: StudyEvent, *, quiet: bool) -> None:
-    """Print a note, and unless `quiet` which server was started, to stderr."""
+    """Print a note, a result that cannot be saved, and unless `quiet` which server was started."""
     match event:
+        case RunFinished() if event.unsaved:
+            print_unsaved(event.result)
         case Note():
             note(event.words)
         case ServerStarted() if not quiet:

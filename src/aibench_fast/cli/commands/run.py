@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
-from aibench_fast.cli.events import logged, print_unsaved, shown, write_junit
+from aibench_fast.cli.events import logged, shown, write_junit
 from aibench_fast.cli.options import runs
 from aibench_fast.cli.options.parser import add_all, refuse, typed
 from aibench_fast.cli.options.server import add_server_options
@@ -193,13 +193,11 @@ def _files_written(options: argparse.Namespace) -> list[Named]:
 
 
 def _report(options: argparse.Namespace, show: StudyObserver, event: StudyEvent) -> None:
-    """Show an event; print a result and save its histogram, then raise what could not be saved."""
+    """Show an event; print a result and save its histogram, then raise why one is not saved."""
     show(event)
     if not isinstance(event, RunFinished):
         return
     unsaved = event.unsaved
-    if unsaved:
-        print_unsaved(event.result)
     histogram: Path | None = options.histogram_file
     if histogram and _is_repeated(options):
         histogram = repeat.numbered(histogram, int(event.name.split()[-1]))

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
-from aibench_fast.cli.events import print_notice, print_preparing, print_unsaved, write_junit
+from aibench_fast.cli.events import print_notice, print_preparing, write_junit
 from aibench_fast.cli.options import runs
 from aibench_fast.cli.options.parser import REPEATED, add_all
 from aibench_fast.cli.options.server import add_server_options
@@ -129,11 +129,9 @@ def _shown(options: argparse.Namespace) -> Iterator[StudyObserver]:
         def show(event: StudyEvent) -> None:
             bar(event)
             print_notice(event, quiet=options.quiet)
+            if options.quiet:
+                return
             match event:
-                case events.RunFinished(unsaved=error) if error:
-                    print_unsaved(event.result)
-                case _ if options.quiet:
-                    pass
                 case events.Progress():
                     print(with_options(event.words), flush=True)
                 case events.SearchPlanned():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.cli.ending import EXIT_FAILURES, EXIT_INTERRUPTED
-from aibench_fast.cli.events import print_notice, print_unsaved, printed, write_junit
+from aibench_fast.cli.events import print_notice, printed, write_junit
 from aibench_fast.cli.options import runs
 from aibench_fast.cli.options.gridfile import read_grid_file, swept_servers
 from aibench_fast.cli.options.parser import add_all, axis, by_name, number_ranges, rates
@@ -189,9 +189,7 @@ class _Lines:
             case events.RunFinished():
                 self._write(text.format_summary(event.result))
                 self._raw.close()
-                if event.unsaved:
-                    print_unsaved(event.result)
-                elif not event.result.interrupted:
+                if not (event.unsaved or event.result.interrupted):
                     self._print_ended(event.name, _outcome(event.result))
             case events.RunFailed():
                 self._raw.close()
