@@ -52,9 +52,8 @@ def charts(content: Content) -> list[plot.Chart]:
 
 
 def _panels(content: Content) -> Iterator[Panel]:
-    """Yield panels so that each cell is in one at least; none repeats another.
-
-    If servers are compared, they have panels only if other settings differ too.
+    """Yield panels so that each cell is in one at least; none repeats another. Servers that are
+    compared have panels only if other settings differ too.
     """
     if len(content.drawn) == 1:
         return  # one dot tells no more than the figure above it
@@ -68,7 +67,6 @@ def _panels(content: Content) -> Iterator[Panel]:
 
 
 def _panels_of(cells: Sequence[Cell]) -> Iterator[Panel]:
-    """Yield the panels of one server's cells."""
     for max_rps in sorted({cell.max_rps for cell in cells}):
         limited = [cell for cell in cells if cell.max_rps == max_rps]
         suffix = f", limited to {max_rps:g} requests/s" if max_rps else ""

@@ -109,9 +109,8 @@ def files_at(found: FoundSearch, value: float | None) -> set[Path]:
 
 
 def gather(source: str, loaded: Loaded, read_one: Callable[[], None] = lambda: None) -> Content:
-    """Read what the report needs of each result; `read_one` is called once for each.
-
-    A result whose histogram or periods cannot be read keeps its figures and is named.
+    """Read what the report needs of each result; `read_one` is called once for each. A result whose
+    histogram or periods cannot be read keeps its figures and is named.
     """
     unreadable: dict[Path, Skipped] = {}
     nothing = LatencyHistogram.empty()  # which is large: one for all
@@ -186,10 +185,8 @@ def _fastest_first(cells: Mapping[Cell, Sequence[RunRecord]], wanted: Iterable[C
 
 
 def _thinned(points: Sequence[TimelinePoint]) -> list[TimelinePoint]:
-    """At most MAX_PERIODS points.
-
-    Those that are joined keep their mean rate, all failures, and the highest of each percentile: a
-    stall that lasted one of them is what one looks for.
+    """Return at most MAX_PERIODS points. Those that are joined keep their mean rate, all failures,
+    and the highest of each percentile: a stall that lasted one of them is what one looks for.
     """
     step = -(-len(points) // MAX_PERIODS)
     groups = [points[first : first + step] for first in range(0, len(points), step or 1)]

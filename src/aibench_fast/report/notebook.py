@@ -29,9 +29,7 @@ def html(shown: object) -> str:
 
 @html.register
 def _(result: Result) -> str:
-    """Return the summary as the command line prints it, and the latencies by percentile, or times
-    to the first token.
-    """
+    """Return the summary as printed, and the latencies or times to first tokens by percentile."""
     first_tokens = result.tokens.response_first_tokens
     curve = (
         _percentiles(first_tokens, "time to first token (ms)")

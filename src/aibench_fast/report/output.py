@@ -11,9 +11,8 @@ from aibench_fast.report.vegalite import DARK, LIGHT, imported, script_bundle, t
 
 
 def write_report(path: Path, content: Content) -> None:
-    """Write the page, whole or not at all.
-
-    ConfigError if it cannot be written or a package of the extra `report` is not installed.
+    """Write the page, whole or not at all; ConfigError if it cannot be written or a package of the
+    extra `report` is not installed.
     """
     jinja2 = imported("jinja2", "Jinja2")
     environment = jinja2.Environment(

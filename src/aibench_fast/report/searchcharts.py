@@ -49,7 +49,6 @@ def _latency_targets(slo: Sequence[str]) -> Iterator[Target]:
 
 
 def _target_layers(targets: Sequence[Target]) -> plot.Rows:
-    """Return a line at each target, with its words."""
     if not targets:
         return []
     data = {"values": [one._asdict() for one in targets]}

@@ -273,9 +273,8 @@ def _arrival_lines(result: Result) -> Iterator[str]:
 
 
 def _workers_needed(result: Result, peak_rps: float | None) -> str:
-    """Little's law: so many are under way at a time as arrive in a mean service time.
-
-    J. D. C. Little, "A proof for the queuing formula L = lambda W", Operations Research 9, 1961.
+    """Little's law: so many are under way at a time as arrive in a mean service time. J. D. C.
+    Little, "A proof for the queuing formula L = lambda W", Operations Research 9, 1961.
     """
     service = result.service_latencies
     if not peak_rps or service is None or service.count == 0:
@@ -305,8 +304,8 @@ def _part_line(part: Figures, seconds: float, unsent: int = 0) -> str:
         figures += [f"{response}q50 {q50}", f"q99 {q99}"]
         if part.service_latencies is not None:
             figures.append(f"service q99 {_median_and_p99(part.service_latencies)[1]}")
-        if part.stream:
-            figures.append(stream_words(part.stream))
+        if stream := part.stream:
+            figures.append(stream_words(stream))
     doubts = {
         "failed": part.measured_failed,
         "shed": part.shed,
@@ -318,7 +317,6 @@ def _part_line(part: Figures, seconds: float, unsent: int = 0) -> str:
 
 
 def _server_table(servers: Sequence[ServerFigures]) -> Iterator[str]:
-    """Yield a table of several servers."""
     if not servers:
         return
     width = max(len("Server"), *(len(one.name) for one in servers))
@@ -355,8 +353,8 @@ def _doubts(result: Result) -> Iterator[str]:
         )
     if (more := result.connections.outage_count - len(result.connections.outages)) > 0:
         yield f"Outages: {more} more"
-    if result.stream:
-        yield from stream_lines(result.stream)
+    if stream := result.stream:
+        yield from stream_lines(stream)
     yield from _connection_lines(result)
     for leaf in leaves(Result):
         if leaf.declared.summary and (count := leaf.of(result)):
@@ -400,7 +398,6 @@ def _server_lines(result: Result) -> Iterator[str]:
 
 
 def _client_lines(result: Result) -> Iterator[str]:
-    """Yield the client's own figures and the verdict."""
     side, client = result.client, result.client.check
     figures = [f"CPU {client.cpu_share:.1%}", f"busiest thread {side.busiest_thread:.1%}"]
     if client.cpu_wait is not None:
@@ -427,7 +424,6 @@ def _client_lines(result: Result) -> Iterator[str]:
 
 
 def _clients_table(clients: Sequence[ClientFigures]) -> Iterator[str]:
-    """Yield a table of several clients."""
     if not clients:
         return
     yield f"Clients: {len(clients)}, by requests/s, latency and how late each began"

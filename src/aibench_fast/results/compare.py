@@ -131,9 +131,8 @@ class ComparisonReport(ShownInNotebooks):
 def compare(
     a: Sequence[RunRecord], b: Sequence[RunRecord], threshold: float = DEFAULT_THRESHOLD
 ) -> ComparisonReport:
-    """Compare the cells that both sides have; ConfigError if there are none.
-
-    A ratio within 1 +- `threshold` counts as no change.
+    """Compare the cells that both sides have; a ratio within 1 +- `threshold` counts as no change.
+    ConfigError if there are none.
     """
     cells_a, cells_b = by_cell(a), by_cell(b)
     common = sorted(cells_a.keys() & cells_b.keys())

@@ -83,7 +83,6 @@ def format_openmetrics(records: Sequence[RunRecord]) -> str:
 
 
 def _stream_families(records: Sequence[RunRecord]) -> Iterator["Metric"]:
-    """Yield the figures of streams of tokens, none if no result has any."""
     if not records:
         return
     for rate in RATES:

@@ -25,9 +25,8 @@ _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def to_json(value: Any, *, exact: bool = False) -> dict[str, Any]:
-    """Return a declared dataclass as JSON values.
-
-    `exact`: with everything that it takes to read the same value back, as for a journal.
+    """Return a declared dataclass as JSON values; if `exact`, with everything that it takes to read
+    the same value back, as for a journal.
     """
     document: dict[str, Any] = {}
     kind: Any = type(value)
@@ -138,7 +137,6 @@ def or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _expected(kind: Any) -> Mapping[str, tuple[tuple[type, ...], Any]]:
-    """Return the types and the default of each key."""
     found = {}
     for leaf in leaves(kind):
         declared = leaf.declared

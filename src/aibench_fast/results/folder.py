@@ -58,9 +58,8 @@ class Loaded(Sequence[RunRecord], ShownInNotebooks):
         return len(self.records)
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """Return one row a result, as `export --format csv` has them, as a DataFrame of pandas.
-
-        ConfigError where pandas, of the extra `notebook`, is not installed.
+        """Return one row a result, as `export --format csv` has them; ConfigError if pandas, of the
+        extra `notebook`, is not installed.
         """
         try:
             import pandas
@@ -132,7 +131,6 @@ def _with_all(message: str, skipped: Sequence[Skipped]) -> ConfigError:
 
 
 def _read(paths: Iterable[Path], prefix: str, progress: Progress) -> dict[Path, ReadFile]:
-    """Read each file that is named or in a named folder, in order."""
     found: dict[Path, ReadFile] = {}
 
     def read(files: Sequence[Path]) -> Sequence[ReadFile]:

@@ -123,10 +123,8 @@ class LatencyHistogram:
     def quantiles_since_ms(
         self, earlier: "LatencyHistogram", quantiles: Iterable[float]
     ) -> list[float]:
-        """Return `since(earlier).quantiles_ms(quantiles)`, above 0; empty without a latency since.
-
-        It makes no histogram: those are freed late, and a run calls this every reporting period.
-        """
+        """Return `since(earlier).quantiles_ms(quantiles)` above 0; empty without a latency since."""
+        # Histograms are freed late, and a run calls this every reporting period: it makes none.
         return self._at_quantiles_ms(quantiles, map(sub, self._counts, earlier._counts))
 
     def encode(self) -> str:
@@ -157,9 +155,8 @@ class LatencyHistogram:
         ]
 
     def _at_quantiles_ms(self, quantiles: Iterable[float], counts: Iterable[int]) -> list[float]:
-        """Return the latency at each quantile of the counts of all buckets; empty without any.
-
-        The library gives the same, but goes through all buckets in Python, which takes far longer.
+        """Return the latency at each quantile of the counts of all buckets; empty without any. The
+        library goes through all buckets in Python, which takes far longer.
         """
         up_to = [*accumulate(counts)]
         found = []

@@ -246,7 +246,6 @@ _OF_ITS_OWN = ("path", "facts")
 
 
 def _to_json(read: ReadFile) -> tuple[str, str]:
-    """Return what was read, and its facts, as JSON."""
     values: dict[str, Any] = {"reason": read.reason, "is_summary": read.is_summary}
     facts: Mapping[str, Any] = {}
     if read.search:

@@ -119,9 +119,8 @@ class Repeats:
         return Spread([one.inferences_per_s for one in self.results], "inferences/s")
 
     def spreads(self) -> dict[str, Spread]:
-        """Return the rate, and the latencies that all runs have enough requests for.
-
-        Of streams of tokens their figures too, as far as all runs have them.
+        """Return the rate, the latencies that all runs have enough requests for, and the figures of
+        streams of tokens that all have.
         """
         found = {"rate": self.rate}
         if not all(one.latencies.count and one.inferences_per_s for one in self.results):

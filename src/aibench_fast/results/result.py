@@ -295,9 +295,8 @@ class Result(Figures, ShownInNotebooks):
         return sum(client.lost is not None for client in self.clients)
 
     def to_json(self, *, exact: bool = False) -> dict[str, Any]:
-        """Return the result as JSON values; quantiles are milliseconds.
-
-        `exact`: with everything that `from_json` needs to return an equal result.
+        """Return the result as JSON values; quantiles are milliseconds. If `exact`, with everything
+        that `from_json` needs to return an equal result.
         """
         values = to_json(self, exact=exact)
         return {key: values[key] for key in AIBENCH_KEYS} | values

@@ -104,9 +104,8 @@ class CpuPeriod:
 
 
 def last_value(stats: Mapping[str, Any], name: str) -> str | None:
-    """Return a statistic of the last period that has it, else of the run; None without any.
-
-    Redis's `..._human` is made from our `..._bytes`, which says the same.
+    """Return a statistic of the last period that has it, else of the run; None without any. Redis's
+    `..._human` is made from our `..._bytes`.
     """
     periods = [stats[key] for key in stats if key != OVERALL]
     in_bytes = f"{name.removesuffix(_HUMAN_SUFFIX)}{_BYTES_SUFFIX}"
@@ -178,9 +177,8 @@ def _cpu_seconds(period: Any) -> dict[str, float]:
 
 
 def format_cpu(periods: Sequence[CpuPeriod]) -> str:
-    """Return the periods as CSV, one column for each background thread.
-
-    aibench's process_json_create_cpu_secs_table.py prints the same, for one such thread.
+    """Return the periods as CSV, one column for each background thread, as aibench's
+    process_json_create_cpu_secs_table.py prints them for one such thread.
     """
     queues = sorted({name for period in periods for name in period.queues})
     header = ["timeframe", "total_pct [0,100*#CORES]", "main_thread_pct [0,100]"]

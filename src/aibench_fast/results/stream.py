@@ -253,9 +253,8 @@ def stream_histogram(stream: Mapping[str, Any], key: str) -> LatencyHistogram:
 def stream_figures(
     tokens: Tokens, latencies: LatencyHistogram, service: LatencyHistogram | None
 ) -> Mapping[str, Any] | None:
-    """Return the figures of streams; None where replies are none.
-
-    `latencies` are from the intended start, `service` from the actual one if that is another.
+    """Return the figures of streams; None where replies are none. `latencies` are from the intended
+    start, `service` from the actual one if that is another.
     """
     streams = tokens.first_events.count
     if not streams and not tokens.failed_chunks:
