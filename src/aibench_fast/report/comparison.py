@@ -44,12 +44,13 @@ def _lines(report: ComparisonReport, a: str, b: str) -> Iterator[str]:
         yield from (f"Only in {name}: {cell}" for cell in cells)
     counts = Counter(one.verdict for one in report.comparisons)
     yield f"Verdicts: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}"
-    yield from chance_lines(report)
-    yield from drift_lines(report)
+    yield from caveats(report)
 
 
-def chance_lines(report: ComparisonReport) -> Iterator[str]:
-    """Yield how many intervals exclude 1 by chance; nothing for a single cell."""
+def caveats(report: ComparisonReport) -> Iterator[str]:
+    """Yield how many intervals exclude 1 by chance, unless there is a single cell, and how much the
+    machine's drift may have changed, if there is one.
+    """
     if len({one.cell for one in report.judged}) > 1:
         leaving = sum(one.leaves_out_1 for one in report.judged)
         yield (
@@ -57,10 +58,6 @@ def chance_lines(report: ComparisonReport) -> Iterator[str]:
             f"{report.by_chance:.1f} would on average. Better and worse are corrected for that "
             "(Holm)"
         )
-
-
-def drift_lines(report: ComparisonReport) -> Iterator[str]:
-    """Yield how much the machine's drift may have changed; nothing if there is no such drift."""
     largest: dict[str, float] = {}
     for one in report.judged:
         before = largest.get(one.metric.name, 1.0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError, InternalError
 from aibench_fast.report import text
-from aibench_fast.report.comparison import chance_lines, drift_lines
+from aibench_fast.report.comparison import caveats
 from aibench_fast.report.plot import PERCENTILE_AXIS, percentile_curve
 from aibench_fast.report.vegalite import to_svg
 from aibench_fast.results import compare
@@ -74,9 +74,8 @@ def _(report: compare.ComparisonReport) -> str:
         )
         for one in report.comparisons
     ]
-    unlike = "".join(f"<p>different set-ups: {escape(str(one))}</p>" for one in report.differences)
-    lines = (*chance_lines(report), *drift_lines(report))
-    return _table(header, rows) + "".join(f"<p>{escape(line)}</p>" for line in lines) + unlike
+    lines = (*caveats(report), *(f"different set-ups: {one}" for one in report.differences))
+    return _table(header, rows) + "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
 def _table(header: Iterable[str], rows: Sequence[Iterable[str]]) -> str:

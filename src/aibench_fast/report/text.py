@@ -5,15 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aibench_fast.report.streamtext import stream_lines
-from aibench_fast.results.events import (
-    BurnInComplete,
-    Digesting,
-    Drawing,
-    Formatting,
-    SendingFile,
-    Started,
-    Waiting,
-)
+from aibench_fast.results import events
 from aibench_fast.results.fields import leaves
 from aibench_fast.results.figures import ClientFigures, Failure, Figures, ServerFigures
 from aibench_fast.results.forms import LAGS
@@ -44,7 +36,7 @@ MANY_LATE = 0.01  # the share of late starts above which the asked rate is not w
 def line_of(event: object) -> str | None:
     """Return the line that an event of a run or a study is in a file; None if it has none."""
     match event:
-        case Started():
+        case events.Started():
             return CSV_HEADER
         case Interval():  # rates are whole images a second
             quantiles = ",".join(f"{value:.2f}" for value in event.quantiles_ms)
@@ -52,9 +44,9 @@ def line_of(event: object) -> str | None:
                 f"{event.unix_ms},{event.images},{event.instantaneous_rate:.0f},"
                 f"{event.overall_rate:.0f},{quantiles}"
             )
-        case BurnInComplete():
+        case events.BurnInComplete():
             return f"burn-in complete after {event.requests} queries with {event.workers} workers"
-        case Formatting(done=0):  # before it is done: how much memory formatted tensors take
+        case events.Formatting(done=0):  # before it is done: how much memory formatted tensors take
             is_less = event.total < event.given
             fewer = f" of {event.given:,}, as many as --json-memory allows," if is_less else ""
             return (
@@ -62,10 +54,10 @@ def line_of(event: object) -> str | None:
                 f"formatted{_as_json(event)}, in about {described_size(event.memory_bytes)} of "
                 "memory"
             )
-        case SendingFile(done_bytes=0):
+        case events.SendingFile(done_bytes=0):
             clients = f"{event.clients} client{'' if event.clients == 1 else 's'}"
             return f"{event.file} is sent to {clients} without it: {event.total_bytes:,} bytes"
-        case Waiting():
+        case events.Waiting():
             requests = f"{event.requests} request{'' if event.requests == 1 else 's'}"
             return (
                 f"the load is over; {requests} under way: waiting for the server, "
@@ -77,14 +69,14 @@ def line_of(event: object) -> str | None:
 def live_line(event: object) -> str | None:
     """Return the line that a terminal overwrites by an event; None if it has none."""
     match event:
-        case Digesting():
+        case events.Digesting():
             share = event.done_bytes / event.total_bytes
             return f"reading the tensor file for its digest: {share:.0%}"
-        case Drawing():
+        case events.Drawing():
             return f"drawing prompts: {event.done / event.total:.0%}"
-        case Formatting():
+        case events.Formatting():
             return f"formatting {event.things}{_as_json(event)}: {event.done / event.total:.0%}"
-        case SendingFile():
+        case events.SendingFile():
             return f"sending {event.file}: {event.done_bytes / event.total_bytes:.0%}"
         case Interval():
             q50, _, _, q99, _ = event.quantiles_ms
@@ -100,7 +92,7 @@ def live_line(event: object) -> str | None:
     return None
 
 
-def _as_json(event: Formatting) -> str:
+def _as_json(event: events.Formatting) -> str:
     return " as JSON" if event.as_json else ""
 
 

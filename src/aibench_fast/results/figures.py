@@ -4,18 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aibench_fast.results import fields
 from aibench_fast.results.clientside import ClientCheck
-from aibench_fast.results.fields import (
-    InheritedHere,
-    by_key,
-    computed,
-    counter,
-    figure,
-    greatest,
-    group,
-    together,
-    total,
-)
+from aibench_fast.results.fields import InheritedHere, computed, counter, figure, group
 from aibench_fast.results.forms import LATENCIES
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.stream import SINCE as STREAMS_SINCE
@@ -26,7 +17,7 @@ from aibench_fast.results.stream import StreamFigures, Tokens, stream_figures
 class Failure:
     """The failed requests of one kind."""
 
-    count: int = figure("Count", merge=total, least=1)
+    count: int = figure("Count", merge=fields.total, least=1)
     """How many."""
     first_message: str = figure("FirstMessage")
     """The message of the first one."""
@@ -55,14 +46,14 @@ class Figures:
     """Measured requests whose replies were all right."""
     inferences: int = counter("Inferences")
     """Images in the successes: a request carries a batch of them."""
-    failures: Mapping[str, Failure] = figure("Failures", merge=by_key, default_factory=dict)
+    failures: Mapping[str, Failure] = figure("Failures", merge=fields.by_key, default_factory=dict)
     """Measured requests that failed, by kind. They are in no latency."""
     shed: int = counter("Shed", since="1.4")
     """Measured requests that were due and not sent, because they were later than MaxLagSeconds."""
     late_starts: int = counter("LateStarts", since="1.1")
     """Measured requests that started late by the schedule, because no worker was free."""
     latencies: LatencyHistogram = figure(
-        "Quantiles", form=LATENCIES, merge=together, is_native=True,
+        "Quantiles", form=LATENCIES, merge=fields.together, is_native=True,
         default_factory=LatencyHistogram.empty,
     )  # fmt: skip
     """Latencies of the successes, from the intended start."""
@@ -99,7 +90,7 @@ class StepFigures(Figures):
 
     name: str = figure("Step")
     """The step as it was written."""
-    seconds: float = figure("Seconds", merge=greatest)
+    seconds: float = figure("Seconds", merge=fields.greatest)
     """How long it lasted: less than asked if the run ended in it, 0 if it ended before."""
     inherited = InheritedHere()
     unsent: int = counter("Unsent", since="1.8")
@@ -131,7 +122,7 @@ class ServerFigures(Figures):
     """The server's kind, such as RedisAI."""
     version: str = figure("Version")
     """Its version."""
-    workers: int = figure("Workers", merge=total, least=1)
+    workers: int = figure("Workers", merge=fields.total, least=1)
     """Workers that were connected to it."""
     measured_s: float = figure("MeasuredSeconds", is_saved=False, default=0.0)
     """The measured time of the whole run."""

@@ -4,17 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aibench_fast.results import forms
+from aibench_fast.results import fields, forms
 from aibench_fast.results.facts import Arrivals
-from aibench_fast.results.fields import (
-    any_of,
-    by_coordinator,
-    by_key,
-    counter,
-    figure,
-    nested,
-    total,
-)
+from aibench_fast.results.fields import counter, figure
 from aibench_fast.results.figures import Failure
 from aibench_fast.results.histogram import LatencyHistogram
 from aibench_fast.results.stream import SINCE as STREAMS_SINCE
@@ -31,7 +23,7 @@ class Setup:
     """The model's batch size on the server, as given or as the server reports it; -1: unknown."""
     batch_size: int = figure("TensorBatchSize")
     """Images a request; 0 if the kinds of a mix differ."""
-    workers: int = figure("Workers", merge=total, least=1)
+    workers: int = figure("Workers", merge=fields.total, least=1)
     """Closed loops, each with a connection of its own."""
     limit_rps: float = figure("MaxRps", form=forms.WHOLE_IF_WHOLE)
     """The limit in requests a second; 0 for none."""
@@ -47,7 +39,7 @@ class Setup:
     """The shape of one tensor, without the batch; empty for a mix."""
     dtype: str = figure("Dtype", since="1.2", default="FLOAT", schema={"enum": (*DTYPES, "")})
     """RedisAI's name for the type of the tensors' values; empty for a mix."""
-    threads: int = figure("Threads", merge=total, least=1)
+    threads: int = figure("Threads", merge=fields.total, least=1)
     """Native I/O threads of the client."""
     pipeline: int = figure("Pipeline", since="1.2", least=1, default=1)
     """Requests outstanding on each connection."""
@@ -57,13 +49,13 @@ class Setup:
 class RequestCounts:
     """All requests by their end, warm-up included; Sent is the sum of the others."""
 
-    sent: int = figure("Sent", merge=total)
+    sent: int = figure("Sent", merge=fields.total)
     """Handed to a connection, or given up because there was none."""
-    succeeded: int = figure("Succeeded", merge=total)
+    succeeded: int = figure("Succeeded", merge=fields.total)
     """Successes."""
-    failed: int = figure("Failed", merge=total)
+    failed: int = figure("Failed", merge=fields.total)
     """Failures of all kinds."""
-    cancelled: int = figure("Cancelled", merge=total)
+    cancelled: int = figure("Cancelled", merge=fields.total)
     """Under way when the run was stopped."""
 
 
@@ -77,18 +69,18 @@ class Counts:
     """Images that were answered in the whole run."""
     chunks_so_far: int = counter("ChunksSoFar", since=STREAMS_SINCE, is_saved=False)
     """Events with content of all streams of tokens, counted as they came."""
-    burn_in_requests: int = figure("BurnInRequests", merge=total)
+    burn_in_requests: int = figure("BurnInRequests", merge=fields.total)
     """Requests of the warm-up (aibench's burn-in)."""
-    burn_in_failures: Mapping[str, Failure] = figure("BurnInFailures", merge=by_key)
+    burn_in_failures: Mapping[str, Failure] = figure("BurnInFailures", merge=fields.by_key)
     """Requests of the warm-up that failed, by kind."""
     abandoned: int = figure(
-        "AbandonedRequests", merge=total,
+        "AbandonedRequests", merge=fields.total,
         summary="Abandoned: {} requests were under way when the run was stopped",
     )  # fmt: skip
     """Requests under way when the run was stopped: neither success nor failure."""
-    all_requests: RequestCounts = figure("AllRequests", since="1.6", merge=nested)
+    all_requests: RequestCounts = figure("AllRequests", since="1.6", merge=fields.nested)
     """All requests by their end, warm-up included; Sent is the sum of the others."""
-    saturated: int = figure("SaturatedLatencies", merge=total)
+    saturated: int = figure("SaturatedLatencies", merge=fields.total)
     """Latencies above an hour, which are counted as an hour."""
 
 
@@ -114,9 +106,11 @@ class Outage:
 class Connections:
     """Outages, reconnects and redirects, warm-up included."""
 
-    outage_count: int = figure("OutageCount", since="1.6", merge=by_coordinator, default=0)
+    outage_count: int = figure("OutageCount", since="1.6", merge=fields.by_coordinator, default=0)
     """How often a server could not be reached."""
-    outages: Sequence[Outage] = figure("Outages", since="1.6", merge=by_coordinator, default=())
+    outages: Sequence[Outage] = figure(
+        "Outages", since="1.6", merge=fields.by_coordinator, default=()
+    )
     """The first 100 times that a server could not be reached."""
     reconnects: int = counter("Reconnects", since="1.5")
     """Reconnects after the server closed a connection between requests, as HTTP allows."""
@@ -159,7 +153,7 @@ class Schedule:
     """How requests were due; None in a closed loop."""
     unsent: int = counter("Unsent", since="1.4")
     """Requests that were due before the end and had no worker free by then."""
-    lag_exceeded: bool = figure("LagExceeded", since="1.4", merge=any_of, default=False)
+    lag_exceeded: bool = figure("LagExceeded", since="1.4", merge=fields.any_of, default=False)
     """Whether a request that was later than MaxLagSeconds ended the run."""
 
 

@@ -123,7 +123,7 @@ class LatencyHistogram:
     def quantiles_since_ms(
         self, earlier: "LatencyHistogram", quantiles: Iterable[float]
     ) -> list[float]:
-        """Return `since(earlier).quantiles_ms(quantiles)` above 0; empty without a latency since."""
+        """Return `since(earlier).quantiles_ms(quantiles)`, above 0; empty without any since."""
         # Histograms are freed late, and a run calls this every reporting period: it makes none.
         return self._at_quantiles_ms(quantiles, map(sub, self._counts, earlier._counts))
 

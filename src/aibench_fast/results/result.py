@@ -19,22 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.files import write_text
-from aibench_fast.results import forms
+from aibench_fast.results import fields, forms
 from aibench_fast.results.clientside import ClientSide
 from aibench_fast.results.facts import Facts
 from aibench_fast.results.fieldjson import from_json, to_json
-from aibench_fast.results.fields import (
-    InheritedHere,
-    agreed,
-    any_of,
-    by_coordinator,
-    computed,
-    figure,
-    greatest,
-    group,
-    part_by_part,
-    together,
-)
+from aibench_fast.results.fields import InheritedHere, computed, figure, group
 from aibench_fast.results.figures import (
     ClientFigures,
     Figures,
@@ -138,13 +127,13 @@ class Result(Figures, ShownInNotebooks):
         return FORMAT_VERSION
 
     setup: Setup = group()
-    start_unix_ms: int = figure("StartTime", merge=by_coordinator)
+    start_unix_ms: int = figure("StartTime", merge=fields.by_coordinator)
     """When the first request was sent, as Unix time in milliseconds."""
-    end_unix_ms: int = figure("EndTime", merge=by_coordinator)
+    end_unix_ms: int = figure("EndTime", merge=fields.by_coordinator)
     """When the run ended, as Unix time in milliseconds."""
-    duration_s: float = figure("DurationMillis", form=forms.MILLISECONDS, merge=greatest)
+    duration_s: float = figure("DurationMillis", form=forms.MILLISECONDS, merge=fields.greatest)
     """From the first request to the end, warm-up included."""
-    measured_s: float = figure("MeasuredSeconds", merge=by_coordinator)
+    measured_s: float = figure("MeasuredSeconds", merge=fields.by_coordinator)
     """The time that rates are divided by: the schedule's time; in a closed loop from the end of the
     warm-up to the last answer, without the time that a stuck server added."""
 
@@ -169,12 +158,12 @@ class Result(Figures, ShownInNotebooks):
         return "service" if self.service_latencies is None else "response"
 
     latencies: LatencyHistogram = figure(
-        "OverallQuantiles", form=forms.LATENCIES, merge=together, is_native=True
+        "OverallQuantiles", form=forms.LATENCIES, merge=fields.together, is_native=True
     )
     """Latencies of the measured successes, from the intended start. In a closed loop that is the
     actual start, unless a request waited for a new connection."""
     intervals: Sequence[Interval] = figure(
-        "ClientRunTimeStats", form=forms.by_time(Interval), merge=by_coordinator
+        "ClientRunTimeStats", form=forms.by_time(Interval), merge=fields.by_coordinator
     )
     """Figures by the end of each reporting period as Unix time in milliseconds."""
     inherited = InheritedHere(
@@ -185,29 +174,35 @@ class Result(Figures, ShownInNotebooks):
     connections: Connections = group()
     streamed: Streamed = group()
     schedule: Schedule = group()
-    steps: Sequence[StepFigures] = figure("Steps", since="1.4", merge=part_by_part, default=())
+    steps: Sequence[StepFigures] = figure(
+        "Steps", since="1.4", merge=fields.part_by_part, default=()
+    )
     """Figures of each step of a profile; together they are the whole."""
-    kinds: Sequence[KindFigures] = figure("Kinds", since="1.4", merge=part_by_part, default=())
+    kinds: Sequence[KindFigures] = figure(
+        "Kinds", since="1.4", merge=fields.part_by_part, default=()
+    )
     """Figures of each kind of request of a mix; together they are the whole."""
     servers: Sequence[ServerFigures] = figure(
-        "Servers", since="1.7", merge=part_by_part, default=()
+        "Servers", since="1.7", merge=fields.part_by_part, default=()
     )
     """Figures of each of several servers; together they are the whole."""
     clients: Sequence[ClientFigures] = figure(
-        "Clients", since="1.7", merge=by_coordinator, default=()
+        "Clients", since="1.7", merge=fields.by_coordinator, default=()
     )
     """Figures of each of several clients; together they are the whole."""
     client: ClientSide = group()
     server: ServerSide = group()
-    facts: Mapping[str, Any] = figure("Facts", since="1.1", described_by=Facts, merge=agreed)
+    facts: Mapping[str, Any] = figure("Facts", since="1.1", described_by=Facts, merge=fields.agreed)
     """Facts about machine, software, model and data."""
     expectations: Sequence[Checked] = figure("Expectations", since="1.4", default=())
     """The outcome of each --expect, in order."""
-    warnings: Sequence[Warned] = figure("Warnings", since="1.4", merge=by_coordinator, default=())
+    warnings: Sequence[Warned] = figure(
+        "Warnings", since="1.4", merge=fields.by_coordinator, default=()
+    )
     """Reasons to doubt the figures, beside failures."""
-    interrupted: bool = figure("Interrupted", merge=any_of)
+    interrupted: bool = figure("Interrupted", merge=fields.any_of)
     """Whether the run was ended early: the figures are of the part that was measured."""
-    incomplete: bool = figure("Incomplete", since="1.6", default=False, merge=any_of)
+    incomplete: bool = figure("Incomplete", since="1.6", default=False, merge=fields.any_of)
     """Whether the run was killed: the result is from its journal, at the end of a reporting period.
     Interrupted is set too. ServerRunTimeStats has the first and the last reading;
     LeastWorkerRequests, MostWorkerRequests and Unsent, known only at a run's end, are 0."""
