@@ -1,6 +1,6 @@
 """How results show themselves in a notebook: HTML that needs no network."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import singledispatch
 from html import escape
 from typing import Any
@@ -56,8 +56,7 @@ def _(loaded: Loaded) -> str:
         )
         for run in loaded.records
     ]
-    skipped = "".join(f"<p>{escape(str(one))}</p>" for one in loaded.skipped)
-    return _table(header, rows) + skipped
+    return _table(header, rows, loaded.skipped)
 
 
 @html.register
@@ -74,17 +73,18 @@ def _(report: compare.ComparisonReport) -> str:
         )
         for one in report.comparisons
     ]
-    lines = (*caveats(report), *(f"different set-ups: {one}" for one in report.differences))
-    return _table(header, rows) + "".join(f"<p>{escape(line)}</p>" for line in lines)
+    unlike = (f"different set-ups: {one}" for one in report.differences)
+    return _table(header, rows, [*caveats(report), *unlike])
 
 
-def _table(header: Iterable[str], rows: Sequence[Iterable[str]]) -> str:
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]], below: Iterable[object]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
     body = "".join(
         "<tr>" + "".join(f'<td style="{_NUMBER}">{escape(cell)}</td>' for cell in row) + "</tr>"
         for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    notes = "".join(f"<p>{escape(str(one))}</p>" for one in below)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
 
 def _percentiles(latencies: LatencyHistogram, title: str) -> str:

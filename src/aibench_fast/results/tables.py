@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain, product
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.cells import by_cell, by_server, grouped
@@ -25,6 +25,7 @@ SETTING_COLUMNS = {
     "max_rps": "Limit (requests/s)",
 }
 """Of tables by server: the first settings of a cell."""
+NOT_KNOWN_NOTE = " (auto-batching not known)"
 BEST_RUN_NOTE = (
     "Using the Overall inferences/sec to decide which result is the best per test variation"
 )
@@ -37,20 +38,6 @@ class Stat(StrEnum):
     """The highest rate or the lowest latency of any run, as in aibench; it ignores the spread."""
     MEDIAN = "median"
     """The median of the runs, with the least and the greatest beside it."""
-
-
-class Column(NamedTuple):
-    """A column of a grid by batching."""
-
-    batching: int
-    """The auto-batching or the tensor batch size."""
-    autobatching_unknown: bool = False
-    """Whether the auto-batching of its results is unknown; in other columns it is 0."""
-
-    @property
-    def note(self) -> str:
-        """A note after its name."""
-        return " (auto-batching not known)" if self.autobatching_unknown else ""
 
 
 METRICS = (
@@ -73,6 +60,8 @@ REQUEST_FIGURES = (
 )
 """Of streams of tokens, beside their own: each request is one inference."""
 
+Column = tuple[int, str]
+"""Of a grid by batching: the auto-batching or the tensor batch size, and a note."""
 Show = Callable[[Sequence[RunRecord]], str]
 """Returns the text for the runs of a cell, of which there may be none."""
 Table = tuple[str, list[list[str]]]
@@ -128,10 +117,10 @@ def _by_batching(records: Iterable[RunRecord]) -> list[Grid]:
     alone = [run for run in unnamed if run.cell.autobatching <= 0]
     workers = sorted({run.cell.workers for run in (*of_batch_1, *alone)})
     grids = [
-        _grid("Auto-batching", workers, of_batch_1, lambda cell: Column(cell.autobatching)),
+        _grid("Auto-batching", workers, of_batch_1, lambda cell: (cell.autobatching, "")),
         _grid(
             "Tensor-batching", workers, alone,
-            lambda cell: Column(cell.batch_size, cell.autobatching < 0),
+            lambda cell: (cell.batch_size, NOT_KNOWN_NOTE if cell.autobatching < 0 else ""),
         ),
     ]  # fmt: skip
     return grids if unnamed else []
@@ -150,13 +139,13 @@ def _grid(
         {one.title: one for one in METRICS},
         ["Workers"],
         {number: [f"{number} workers"] for number in workers},
-        {one: f"{name} {one.batching}{one.note}" for one in columns},
+        {(batching, note): f"{name} {batching}{note}" for batching, note in columns},
         runs,
         lambda number, column, figure: {
-            "table": name + column.note,
+            "table": name + column[1],
             "metric": figure.name,
             "workers": number,
-            "batching": column.batching,
+            "batching": column[0],
         },
     )
 
