@@ -238,6 +238,7 @@ def test_files_are_read_by_several_processes_as_by_one(
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text()
 WORDS = st.text(st.characters(codec=None), max_size=8)  # halves of surrogate pairs among them
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=2), max_leaves=4)
+STEP = {"Value": 2, "Held": True, "Result": "0.json"}
 POSITIVE = st.integers(1, 2**60) | st.floats(1e-3, 1e15)
 DOCUMENTS = st.fixed_dictionaries(
     {
@@ -250,7 +251,7 @@ DOCUMENTS = st.fixed_dictionaries(
     optional={
         "Model": WORDS,
         "Requests": st.integers(0, 2**63),
-        "StartTime": POSITIVE,
+        "StartTime": st.integers(1, 10**10) | st.floats(1e-3, 1e10),
         "ServerName": WORDS,
         "Server": st.fixed_dictionaries(dict.fromkeys(("Kind", "Version", "Address"), WORDS)),
         "ServerPeriods": st.just({"overall": {"period_s": 2, "process_cpu_s": 1.5}}),
@@ -260,7 +261,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "Warnings": st.lists(st.fixed_dictionaries({"Kind": WORDS, "Message": WORDS}), max_size=2),
         "Interrupted": st.booleans(),
         "Repeats": st.just({}),
-        "Search": st.just({"Slo": ["p99<=5ms"], "Over": "rate", "Found": 2, "Steps": []}),
+        "Search": st.just({"Slo": ["p99<=5ms"], "Over": "rate", "Found": 2, "Steps": [STEP]}),
     },
 )
 

@@ -120,6 +120,38 @@ BROKEN = {
         json.dumps(go_document(1, 0, 1, 1.0, 1.0) | {"Server": {"Kind": "RedisAI"}}),
         "not a result: Version is missing",
     ),
+    "no-server.json": (
+        json.dumps(go_document(1, 0, 1, 1.0, 1.0) | {"Server": {}}),
+        "not a result: Kind is missing",
+    ),
+    "nanoseconds.json": (
+        json.dumps(go_document(1, 0, 1, 1.0, 1.0) | {"StartTime": 1_596_741_778_490_000_000}),
+        "not a result: StartTime is 1596741778490000000",
+    ),
+    "percentiles.json": (
+        json.dumps(go_document(1, 0, 1, 1.0, 1.0) | {"Stream": {"ChunkGap": {"mean": 1.0}}}),
+        "not a result: q0 is missing",
+    ),
+    "tokens.json": (
+        json.dumps(go_document(1, 0, 1, 1.0, 1.0) | {"Stream": {"OutputTokensPerSecond": "many"}}),
+        "not a result: a value is of another type than expected",
+    ),
+    "search.json": (
+        json.dumps({"Search": {"Slo": ["p99<=5ms"], "Over": "rate", "Steps": []}}),
+        "not a result: a search has steps, over one of rate, workers, batch-size, pipeline",
+    ),
+    "moon.json": (
+        json.dumps(
+            {
+                "Search": {
+                    "Slo": ["p99<=5ms"],
+                    "Over": "moon",
+                    "Steps": [{"Value": 1, "Held": True, "Result": "half.json"}],
+                }
+            }
+        ),
+        "not a result: a search has steps, over one of rate, workers, batch-size, pipeline",
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from commandline import Cli
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from resultfiles import our_result, token_result
+from resultfiles import our_result, token_result, write
 from token_server import CHAT, CHUNKED, DONE, Piece, delta, token_server, usage, whole
 
 from aibench_fast import Result, RunConfig, repeat, run
@@ -132,6 +132,15 @@ def test_results_of_tensors_are_left_out(cli: Cli, folder: Path, tmp_path: Path)
     assert "1 results are left out: they have no streams of tokens" in done.stderr
     done = cli("export", tmp_path / "tensors.json", "--like", "aiperf", code=2)
     assert "none of the results has streams of tokens" in done.stderr
+
+
+def test_a_result_that_lacks_what_a_tool_has_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    document = token_result().to_json()
+    del document["Stream"]["InputTokens"]
+    write(tmp_path, "tokens.json", document)
+    assert cli("export", tmp_path / "tokens.json", "--format", "csv", code=0).stdout
+    done = cli("export", tmp_path / "tokens.json", "--like", "vllm", code=2, errors=1)
+    assert "tokens.json lacks figures of streams: InputTokens" in done.stderr
 
 
 def test_a_table_has_the_lengths_of_requests(cli: Cli, folder: Path) -> None:

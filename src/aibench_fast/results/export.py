@@ -18,7 +18,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.results.forms import QUANTILES
 from aibench_fast.results.record import CLOSED_LOOP, RunRecord
 from aibench_fast.results.runfigures import time_ms
-from aibench_fast.results.stream import LENGTHS, stream_histogram
+from aibench_fast.results.stream import LENGTHS, StreamFigures, stream_histogram
 from aibench_fast.results.stream import QUANTILES as STREAM_QUANTILES
 from aibench_fast.results.streamnames import RATES, TIMES
 from aibench_fast.results.tables import to_csv
@@ -189,6 +189,8 @@ def _values(run: RunRecord, key: str) -> _Values:
 def _stream(run: RunRecord) -> Mapping[str, Any]:
     if not run.stream or "Histograms" not in run.stream:
         raise ConfigError(f"{run.path} has no histograms of streams of tokens")
+    if missing := StreamFigures.__required_keys__ - run.stream.keys():
+        raise ConfigError(f"{run.path} lacks figures of streams: {', '.join(sorted(missing))}")
     return run.stream
 
 

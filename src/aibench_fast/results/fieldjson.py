@@ -6,7 +6,7 @@ from dataclasses import MISSING
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, get_args, get_origin, is_typeddict
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.fields import FIRST, Form, declared_fields, hints, leaves
@@ -88,6 +88,8 @@ def _value(kind: Any, plain: Any, form: Form | None) -> Any:
     kind = without_none(kind)
     if dataclasses.is_dataclass(kind):
         return from_json(kind, plain)
+    if is_typeddict(kind):
+        return {name: _value(of_type, plain[name], None) for name, of_type in hints(kind).items()}
     arguments = get_args(kind)
     if get_origin(kind) is Mapping:
         return {name: _value(arguments[1], one, None) for name, one in plain.items()}
@@ -98,6 +100,15 @@ def _value(kind: Any, plain: Any, form: Form | None) -> Any:
     if kind is not Any and not _fits(plain, (kind,)):
         raise TypeError(f"{shown(plain)} is not of type {kind.__name__}")
     return plain
+
+
+def check_types(kind: Any, document: Mapping[str, Any]) -> None:
+    """Check the values of a TypedDict's keys, as far as there are any; TypeError if one has another
+    type, KeyError if it lacks a key itself.
+    """
+    for name, of_type in hints(kind).items():
+        if name in document:
+            _value(of_type, document[name], None)
 
 
 def without_none(kind: Any) -> Any:

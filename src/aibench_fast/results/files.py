@@ -10,14 +10,15 @@ from typing import Any
 
 from aibench_fast.errors import ConfigError, misread
 from aibench_fast.results.clientside import BUSY_THREAD, Verdict
-from aibench_fast.results.fieldjson import from_json, known_values, number
+from aibench_fast.results.fieldjson import check_types, from_json, known_values, number, shown
 from aibench_fast.results.fields import declared_fields
 from aibench_fast.results.groups import ServerFacts
 from aibench_fast.results.notation import connection_words, window_words
 from aibench_fast.results.record import CLOSED_LOOP, GO_AIBENCH, OURS, Cell, RunRecord
 from aibench_fast.results.result import Result
 from aibench_fast.results.search import Search
-from aibench_fast.results.serverperiods import OVERALL, server_use
+from aibench_fast.results.serverperiods import LATEST_MS, OVERALL, server_use
+from aibench_fast.results.stream import StreamFigures
 from aibench_fast.tensortype import describe
 
 NEWEST_MAJOR_VERSION = 1
@@ -72,6 +73,11 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
     successes = [one for one in (values["Successes"], values["Requests"]) if one is not None]
     start = values["StartTime"]
     start_unit_ms = MS_PER_S if client == GO_AIBENCH else 1  # the Go tool's are whole seconds
+    start_unix_ms = None if start is None else int(start) * start_unit_ms
+    for name, ms in (("StartTime", start_unix_ms), ("DurationMillis", duration_ms)):
+        if abs(ms or 0) > LATEST_MS:
+            raise ConfigError(f"not a result: {name} is {shown(values[name])}")
+    check_types(StreamFigures, values["Stream"] or {})
     return RunRecord(
         **{name: values[one.key] for name, one in declared_fields(RunRecord).items()},
         path=path,
@@ -87,11 +93,11 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
         ),
         inferences_per_s=rate,
         quantiles_ms=known,
-        start_unix_ms=None if start is None else int(start) * start_unit_ms,
+        start_unix_ms=start_unix_ms,
         duration_s=duration_ms / MS_PER_S if duration_ms else None,
         tensor=_tensor(values),
         servers=len(values["Servers"] or ()) or 1,
-        server=server and from_json(ServerFacts, server),
+        server=None if server is None else from_json(ServerFacts, server),
         server_use=server_use((values["ServerPeriods"] or {}).get(OVERALL, {})),
         inferences_per_s_with_burn_in=number(rates, "overallOpsRate") if rates else None,
         facts=values["Facts"] or {},

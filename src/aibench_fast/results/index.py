@@ -42,7 +42,7 @@ MIN_FILES = 200
 """Fewer are read as fast as an index is."""
 SETTLED_NS = 2_000_000_000
 """A file that is younger may be written again without another time of change."""
-LAYOUT = "3"
+LAYOUT = "4"
 """Another if the same file would be read into another row."""
 _State = tuple[int, int]
 """Size and time of change, which show whether a file is still the same."""

@@ -57,6 +57,8 @@ class Search:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Search":
-        """Read what `to_json` returns; KeyError or TypeError if it is something else."""
+        """Read what `to_json` returns; KeyError, TypeError or ValueError if it is another thing."""
         search: Search = from_json(cls, document["Search"])
+        if search.over not in UNITS or not search.steps:
+            raise ValueError(f"a search has steps, over one of {', '.join(UNITS)}")
         return search

@@ -18,7 +18,8 @@ OVERALL = "overall"
 _MS_PER_S = 1000
 _US_PER_MS = 1000
 _NS_PER_MS = 1_000_000
-_LATEST_MS = 10_000_000_000_000  # the year 2286; a larger time is nanoseconds
+LATEST_MS = 10_000_000_000_000
+"""The year 2286: later times are in another unit."""
 
 _QUEUE = re.compile(
     r"ai_queue_(.+)_bthread_(?:#|n)?(\d+)_used_cpu_total|queue_(.+)_thread_(\d+)_cpu_s"
@@ -193,7 +194,7 @@ def format_cpu(periods: Sequence[CpuPeriod]) -> str:
 
 def _unix_ms(key: str) -> float:
     number = int(key)
-    return number / _NS_PER_MS if number > _LATEST_MS else number
+    return number / _NS_PER_MS if number > LATEST_MS else number
 
 
 def _leaves(stats: Any) -> Iterator[tuple[str, Any]]:
