@@ -290,3 +290,10 @@ def test_lines_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     config = RunConfig(file=None, url="http://127.0.0.1:9/path", body=file)
     assert config.count_tensors() == [3]
     assert opened == [file]
+
+
+def test_a_folder_with_a_link_that_cannot_be_looked_at(folder: Path) -> None:
+    (folder / "link").symlink_to("long" * 64)
+    config = RunConfig(file=None, url="http://127.0.0.1:1/p", body=folder)
+    with pytest.raises(ConfigError, match=r"cannot read \S+/bodies: File name too long"):
+        config.count_tensors()

@@ -383,6 +383,9 @@ def test_no_histogram_file_where_none_is_wanted(
             ["prepare", "--quiet", "--input", "memory://d?token=canary"],
             "memory://d?...: there",
         ),
+        (["show", "long" * 64], "longlong: File name too long; name another"),
+        (["prepare", "--quiet", "--input", "long" * 64], "longlong: File name too long; name"),
+        (["compare", "long" * 64, "b.json"], "longlong: File name too long; name another"),
     ],
 )
 def test_wrong_words_are_one_line(cli: Cli, words: list[str], complaint: str) -> None:

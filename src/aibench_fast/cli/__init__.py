@@ -95,11 +95,14 @@ def _run_command(typed: Sequence[str]) -> int:
     end_in_order()
     try:
         return int(options.handler(options))
-    except Exception as error:
+    except Exception as raised:
+        error = raised
+        if isinstance(raised, OSError) and raised.filename:  # wherever a path is looked at
+            error = ConfigError(f"cannot use {raised.filename}: {raised.strerror}; name another")
         if options.debug:
             import traceback
 
-            traceback.print_exception(error)
+            traceback.print_exception(raised)
         elif isinstance(error, AibenchError):
             note(str(error))
         else:

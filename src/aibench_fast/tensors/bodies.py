@@ -24,7 +24,7 @@ def files_of(path: Path) -> list[Path]:
         if not stat.S_ISDIR(path.stat().st_mode):
             return [path]
         names = sorted(path.iterdir())
-    found = [one for one in names if not one.is_dir() and not one.name.startswith(".")]
+        found = [one for one in names if not one.is_dir() and not one.name.startswith(".")]
     if not found:
         raise ConfigError(f"{path} has no files; give a folder that has")
     return found
