@@ -55,13 +55,15 @@ def _no_line(path: Path) -> ConfigError:
 
 
 def numbered(path: Path) -> Sequence[tuple[int, bytes]]:
-    """Return the lines that are bodies, each with its number from 1 on.
+    """Return the bodies with the number of each one's line, or file, from 1 on.
 
-    ConfigError if the file cannot be read, is larger than allowed, or has none.
+    ConfigError if a file cannot be read, if all are larger than allowed, or if there is none.
     """
     with reading(f"cannot read {path}"):
-        text = read_whole([path], str(path), "all that are read have")
-    lines = enumerate((line.strip() for line in text.split(b"\n")), 1)
+        bodies = read_whole(files_of(path), str(path), "all that are read have")
+    if not are_lines(path):
+        return [*enumerate(bodies, 1)]
+    lines = enumerate((line.strip() for line in bodies[0].split(b"\n")), 1)
     if not (found := [line for line in lines if line[1]]):
         raise _no_line(path)
     return found

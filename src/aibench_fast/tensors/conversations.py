@@ -79,11 +79,11 @@ class Conversations:
 
 
 def line_of(file: Path, place: int) -> int:
-    """Return the number of the line, from 1 on, that the prompt of this index comes from."""
+    """Return the number, from 1 on, of the line or file that has the prompt of this index."""
     prompts = read(file)
     if isinstance(prompts, Conversations):
         return prompts.number(place)
-    return bodies.line_of(file, place)
+    return bodies.numbered(file)[place][0]
 
 
 def _messages(fields: Mapping[str, Any], before: list[Any]) -> list[Any]:

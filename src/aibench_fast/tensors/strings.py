@@ -98,23 +98,23 @@ def draw_number(generator: random.Random, within: tuple[int, int]) -> int:
 def _lines(path: Path) -> list[bytes]:
     """Return the lines without their ends; ConfigError if there are none."""
     with reading(f"text file {path}: cannot be read"):
-        content = read_whole(files_of(path), f"text file {path}", "a file of strings has")
-    text = content.removeprefix(codecs.BOM_UTF8)
+        files = read_whole(files_of(path), f"text file {path}", "a file of strings has")
+    text = b"".join(files).removeprefix(codecs.BOM_UTF8)
     if not text:
         raise ConfigError(f"text file {path}: is empty")
     lines = text.removesuffix(b"\n").split(b"\n")
     return [line.removesuffix(b"\r") for line in lines]
 
 
-def read_whole(files: Sequence[Path], where: str, which: str) -> bytes:
-    """Return what is in the files together; OSError, or ConfigError if that is too much."""
+def read_whole(files: Sequence[Path], where: str, which: str) -> list[bytes]:
+    """Return what is in each file; OSError, or ConfigError if that is too much together."""
     size_bytes = sum(file.stat().st_size for file in files)
     if size_bytes > MAX_FILE_BYTES:
         raise ConfigError(
             f"{where}: {size_bytes:,} bytes, where {which} at most {MAX_FILE_BYTES:,}; leave some "
             "of them out"
         )
-    return b"".join(file.read_bytes() for file in files)
+    return [file.read_bytes() for file in files]
 
 
 def _json_tensors(
