@@ -17,6 +17,7 @@ from redisclient import load_into
 
 import vendored_sources
 from aibench_fast.models.load import Backend, ModelSpec
+from aibench_fast.protocols.openinference.http import client
 from aibench_fast.server import EmbeddedServer, base
 
 settings.register_profile("examples", max_examples=examples(100), deadline=None)
@@ -37,6 +38,20 @@ def signals_as_they_were() -> Iterator[None]:
     """A command that is called in this process answers signals."""
     with signals_kept():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def little_wait_for_a_close() -> Iterator[None]:
+    """Servers here leave connections open, and no run waits for them to close one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "CLOSING_TIMEOUT_S", 0.005)
+        yield
+
+
+@pytest.fixture
+def closes_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server closes each connection behind its reply."""
+    monkeypatch.setattr(client, "CLOSING_TIMEOUT_S", 10.0)
 
 
 @pytest.fixture(scope="session")

@@ -133,6 +133,7 @@ def test_a_reply_that_is_cut_short_is_no_success(
     assert (result.successes, result.failures["connection_lost"].count) == (2, 2)
 
 
+@pytest.mark.usefixtures("closes_are_waited_for")
 def test_a_server_that_closes_each_connection(
     authority: Authority, certificate: Certificate
 ) -> None:

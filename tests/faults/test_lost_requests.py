@@ -95,6 +95,7 @@ def test_a_server_may_close_after_some_replies_without_a_word(replies: int) -> N
     assert "Resent: 1 requests that the server had not processed" in told
 
 
+@pytest.mark.usefixtures("closes_are_waited_for")
 def test_a_close_behind_each_reply_is_seen_on_trial() -> None:
     with FakeInference(close_each=True) as server:
         result = against(server, workers=2)
