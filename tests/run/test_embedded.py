@@ -15,7 +15,9 @@ from commandline import Cli, command, without_coverage
 from redisclient import connect, load_into
 
 from aibench_fast import RunConfig, run
+from aibench_fast.load.runner import PreparedRun
 from aibench_fast.models.load import Backend, ModelSpec
+from aibench_fast.results.events import ignore
 from aibench_fast.results.result import Interval
 from aibench_fast.server import EmbeddedServer
 
@@ -90,6 +92,21 @@ def test_an_observer_that_raises_ends_the_run_and_leaves_nothing(
     with pytest.raises(RuntimeError, match="enough"):
         run(config, observe)
     assert not {thread.name for thread in threading.enumerate()} & {"aibench-stats"}
+    with connect(null_server.address) as client:
+        assert client.keys() == [b"null"]
+
+
+def test_a_file_that_shrinks_before_the_start_leaves_nothing(
+    null_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "tensors"
+    file.write_bytes(bytes(100 * 64))
+    config = RunConfig(
+        file=file, shape=(16,), address=null_server.address, model="null", max_queries=5
+    )
+    with PreparedRun(config, ignore) as prepared:
+        os.truncate(file, 0)
+        assert prepared.measure().failed > 0
     with connect(null_server.address) as client:
         assert client.keys() == [b"null"]
 
