@@ -261,11 +261,6 @@ class Share(NamedTuple):
     """Of this client."""
     all_workers: int
 
-    @property
-    def is_first(self) -> bool:
-        """Return whether it is the client that does what is to be done once."""
-        return self.client == 0
-
     def count(self, requests: int) -> int:
         """Return how many of the first `requests` of the run are its own."""
         rounds, rest = divmod(requests, self.all_workers)

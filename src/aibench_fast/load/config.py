@@ -336,7 +336,7 @@ class RunConfig(ProtocolSettings):
     @property
     def is_first_client(self) -> bool:
         """Return whether this client does what is done once for a run."""
-        return self.share is None or self.share.is_first
+        return self.share is None or self.share.client == 0
 
     @property
     def peak_rps(self) -> float:

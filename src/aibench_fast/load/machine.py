@@ -133,11 +133,6 @@ class CpuGroups:
         """Find those of the process whose folder in /proc this is."""
         self.folders = _folders(process)
 
-    @property
-    def pressure_file(self) -> Path | None:
-        """Return the file of the innermost group's CPU pressure, which version 2 has."""
-        return self.folders[0] / "cpu.pressure" if self.folders else None
-
     def read(self) -> QuotaReading:
         """Read each group's quota; a group without one, or that cannot be read, is left out."""
         return QuotaReading([one for folder in self.folders for one in _readings(folder)])

@@ -140,7 +140,8 @@ class Surroundings:
         self._is_only_client = is_only_client
         self._next_look_s = 0.0
         self._groups = CpuGroups()
-        self._pressure = [one for one in (self._groups.pressure_file, PRESSURE) if one]
+        # The innermost group's file, which version 2 has, and the machine's.
+        self._pressure = [one / "cpu.pressure" for one in self._groups.folders[:1]] + [PRESSURE]
         self._servers = servers
         self._client_cores: Set[int] = os.sched_getaffinity(0)
         self._server_cores: Set[int] = servers.cores() if servers else set()

@@ -24,7 +24,7 @@ _EXPIRED = 10
 _WRONG_NAMES = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-_NOT_SPOKEN = "the server does not speak TLS; connect without it, or correct the port"
+NOT_SPOKEN = "the server does not speak TLS; connect without it, or correct the port"
 _CERTIFICATE_WANTED = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
 
 
@@ -168,11 +168,6 @@ def _why_no_pair(error: Exception) -> str:
     return "they are not a certificate and its key, as PEM"
 
 
-def not_spoken(address: ServerAddress) -> ServerError:
-    """Return the error for a server that does not speak TLS."""
-    return ServerError(f"no TLS with {address}: {_NOT_SPOKEN}")
-
-
 def wanted_certificate(settings: TlsSettings | None) -> str:
     """Return advice for a server that ends a connection by TLS before it answers.
 
@@ -210,7 +205,7 @@ def _why(address: ServerAddress | HttpAddress, error: ssl.SSLError | TimeoutErro
     # A server that speaks none, as Triton, may just cut the connection, which older Pythons report
     # as an end that was said.
     if isinstance(error, ENDS) or any(one in reason for one in _NOT_TLS):
-        return _NOT_SPOKEN
+        return NOT_SPOKEN
     if wants_certificate(error):
         return "the server wants a certificate of ours that it trusts; give `certificate` and `key`"
     return reason.replace("_", " ").lower() or str(error)

@@ -255,7 +255,7 @@ def _over_tls(address: ServerAddress, tls: TlsSettings, timeout_s: float) -> soc
         return reaching.by_tls(address.host, address.port, tls, timeout_s)
     except (ssl.SSLError, TimeoutError) as error:
         if isinstance(error, TimeoutError) and _is_plain(address, timeout_s):
-            raise reaching.not_spoken(address) from error
+            raise ServerError(f"no TLS with {address}: {reaching.NOT_SPOKEN}") from error
         raise reaching.explained(address, error) from error
 
 
