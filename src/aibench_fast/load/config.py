@@ -199,7 +199,7 @@ class RunConfig(ProtocolSettings):
                 )
                 raise ConfigError(f"`{setting}` with {what}")
             object.__setattr__(self, setting, value)
-        own = protocol.bodies or protocol.drawn
+        own = protocol.body["file"] or protocol.body.get("drawn")
         if protocol.streams_tokens and not (self.mix or own):
             raise ConfigError(
                 f"`url` of {protocol.name} without prompts: give `prompts` or `prompt_tokens`"
@@ -358,16 +358,9 @@ class RunConfig(ProtocolSettings):
         """Return the kinds of request that are sent: of the mix, or the one."""
         if self.mix:
             return self.mix
-        protocol, one = self.protocol, InputTensor(self.file, self.shape, self.dtype)
-        if protocol.has_bodies:
-            one = body_input(
-                protocol.bodies,
-                drawn=protocol.drawn,
-                is_json=protocol.bodies_are_json,
-                is_prompts=self.prompts is not None,
-                is_trace=self.trace is not None,
-                tokenizer=self.tokenizer if self.trace else None,
-            )
+        one = InputTensor(self.file, self.shape, self.dtype)
+        if self.protocol.has_bodies:
+            one = body_input(**self.protocol.body)
         return (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 
     @property

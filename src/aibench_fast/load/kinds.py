@@ -44,19 +44,6 @@ _REQUEST_KEYS = {
 class InputTensor(InputSpec):
     """One input of a model, and where its tensors come from."""
 
-    is_body: bool = False
-    """Whether `file` has bodies of requests, each of which is a tensor of one string."""
-    is_json: bool = False
-    """Whether each body has to be JSON."""
-    is_prompts: bool = False
-    """Whether bodies are made from its lines, which may be turns of conversations."""
-    is_trace: bool = False
-    """Whether it is a trace, whose lines bodies are made from."""
-    tokenizer: Path | None = None
-    """The tokenizer.json that makes the lengths of a trace's prompts exact."""
-    drawn: DrawnPrompts | None = None
-    """The prompts that are drawn instead of bodies of a file."""
-
     @property
     def prompts(self) -> str | None:
         """Return the prompts or bodies in words; None if these are tensors."""

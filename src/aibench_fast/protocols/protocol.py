@@ -22,6 +22,18 @@ SIMULATED = "simulated-tokens"
 
 
 @dataclass(frozen=True)
+class DrawnPrompts:
+    """Prompts that a run draws from its seed."""
+
+    prompt_tokens: tuple[int, int]
+    """The least and the largest length."""
+    output_tokens: tuple[int, int] | None
+    """The same of `max_tokens`; None: requests leave it to the server."""
+    tokenizer: Path | None
+    """The tokenizer.json that makes lengths exact; None: a word is a token."""
+
+
+@dataclass(frozen=True)
 class InputSpec:
     """An input of a model, as a run sends it."""
 
@@ -35,6 +47,18 @@ class InputSpec:
     """Its name in the model; RedisAI goes by the order alone."""
     is_batched: bool = True
     """Whether a request's shape has the batch before this one; else it is along its first axis."""
+    is_body: bool = False
+    """Whether `file` has bodies of requests, each of which is a tensor of one string."""
+    is_json: bool = False
+    """Whether each body has to be JSON."""
+    is_prompts: bool = False
+    """Whether bodies are made from its lines, which may be turns of conversations."""
+    is_trace: bool = False
+    """Whether it is a trace, whose lines bodies are made from."""
+    tokenizer: Path | None = None
+    """The tokenizer.json that makes the lengths of a trace's prompts exact."""
+    drawn: DrawnPrompts | None = None
+    """The prompts that are drawn instead of bodies of a file."""
 
     @property
     def is_strings(self) -> bool:
@@ -54,18 +78,6 @@ class KindSpec:
 
 
 AnyKind = TypeVar("AnyKind", bound=KindSpec)
-
-
-@dataclass(frozen=True)
-class DrawnPrompts:
-    """Prompts that a run draws from its seed."""
-
-    prompt_tokens: tuple[int, int]
-    """The least and the largest length."""
-    output_tokens: tuple[int, int] | None
-    """The same of `max_tokens`; None: requests leave it to the server."""
-    tokenizer: Path | None
-    """The tokenizer.json that makes lengths exact; None: a word is a token."""
 
 
 class ServerProtocol(Protocol):
@@ -110,14 +122,9 @@ class ServerProtocol(Protocol):
         """ConfigError where its settings cannot be used, or not with such requests."""
 
     @property
-    def bodies(self) -> Path | None:
-        """Return the file or folder of what is sent as it lies, or made into bodies, if any."""
-        return None
-
-    @property
-    def bodies_are_json(self) -> bool:
-        """Return whether each body that is sent as it lies has to be JSON."""
-        return False
+    def body(self) -> Mapping[str, Any]:
+        """Return the fields of `InputSpec` for what is sent as it lies, or made into bodies."""
+        return {}
 
     def check_prompt(self, line: bytes) -> None:
         """ConfigError where a line of prompts cannot become a request."""
@@ -126,11 +133,6 @@ class ServerProtocol(Protocol):
     def check_files(self) -> None:
         """ConfigError where a file of its own settings is wrong."""
         return
-
-    @property
-    def drawn(self) -> DrawnPrompts | None:
-        """Return which prompts are drawn instead of read from `bodies`, if any."""
-        return None
 
     def model_of(self, given: str) -> str:
         """Return the name of the model in results; of bodies it is where they are sent."""

@@ -1,9 +1,8 @@
 """HTTP endpoints as a run knows them before it visits one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from aibench_fast.errors import ConfigError
@@ -56,17 +55,13 @@ class AnyHttp(ServerProtocol):
             raise ConfigError(f"`headers` {named[0]} with `content_type`: give one of them")
 
     @property
-    def bodies(self) -> Path | None:
-        """Return the bodies' file or folder."""
-        return self._settings.body
-
-    @property
-    def bodies_are_json(self) -> bool:
-        """Return whether the bodies' content type is JSON, or a form of it."""
+    def body(self) -> Mapping[str, Any]:
+        """Return the bodies' file or folder, and whether their type is JSON, or a form of it."""
         headers = {name.lower(): value for name, value in self._settings.headers}
         sent = headers.get("content-type", self._settings.body_type or "")
         name = sent.partition(";")[0].strip().lower()
-        return name == "application/json" or name.endswith("+json")
+        is_json = name == "application/json" or name.endswith("+json")
+        return {"file": self._settings.body, "is_json": is_json}
 
     def model_of(self, given: str) -> str:
         """Return the first URL's path and query."""

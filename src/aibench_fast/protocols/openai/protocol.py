@@ -1,8 +1,7 @@
 """OpenAI's API as a run knows it before it visits a server."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.protocols.address import HttpAddress
@@ -51,11 +50,6 @@ class OpenAi(AnyHttp):
             )
         return next(api for api in found if api is not None)
 
-    @property
-    def bodies(self) -> Path | None:
-        """Return the file of prompts, or the trace."""
-        return self._settings.prompts or self._settings.trace
-
     def check_prompt(self, line: bytes) -> None:
         """ConfigError where a line of prompts cannot become a request."""
         body_of(line, api=self.api, model="", output_tokens=None, extra={})
@@ -65,16 +59,23 @@ class OpenAi(AnyHttp):
         read_extra(self._settings.extra_body)
 
     @property
-    def drawn(self) -> DrawnPrompts | None:
-        """Return the prompts to draw."""
+    def body(self) -> Mapping[str, Any]:
+        """Return the file of prompts, the trace, or the prompts to draw."""
         settings, most = self._settings, self._settings.output_tokens
-        if settings.prompt_tokens is None:
-            return None
-        return DrawnPrompts(
-            prompt_tokens=bounds(settings.prompt_tokens),
-            output_tokens=None if most is None else bounds(most),
-            tokenizer=settings.tokenizer,
-        )
+        drawn = None
+        if settings.prompt_tokens is not None:
+            drawn = DrawnPrompts(
+                prompt_tokens=bounds(settings.prompt_tokens),
+                output_tokens=None if most is None else bounds(most),
+                tokenizer=settings.tokenizer,
+            )
+        return {
+            "file": settings.prompts or settings.trace,
+            "is_prompts": settings.prompts is not None,
+            "is_trace": settings.trace is not None,
+            "tokenizer": settings.tokenizer if settings.trace else None,
+            "drawn": drawn,
+        }
 
     def model_of(self, given: str) -> str:
         """Return the model as given: requests name it."""
