@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aibench_fast.errors import ConfigError, ServerError
 from aibench_fast.load.config import RunConfig
-from aibench_fast.protocols.redisai.cluster import check_name, read_cluster
+from aibench_fast.protocols.redisai.cluster import read_cluster
 from aibench_fast.protocols.redisai.connection import REPLY_TIMEOUT_S, Connection
 from aibench_fast.protocols.redisai.model import StoredModel, check_workers
 from aibench_fast.studies.events import Note, StudyObserver
@@ -41,14 +41,12 @@ class SweptModel(AbstractContextManager["SweptModel"]):
         self._flush = allow_flush
         self._observe = observe
         self._copies = [(config.address, config.model)]
-        self._in_cluster = config.cluster_mode
-        if self._in_cluster:
-            check_name(config.model)
+        if config.cluster_mode:
             shards = read_cluster([config.address]).shards
             self._copies = [(shard.primary, shard.key(config.model)) for shard in shards]
         first, key = self._copies[0]
         with Connection(first) as connection:
-            spec = stored_model(connection, key, in_cluster=self._in_cluster)
+            spec = stored_model(connection, key, in_cluster=config.cluster_mode)
         self._spec = dataclasses.replace(spec, name=config.model)
         self.batch_size = spec.batch_size
         """The batch size that the model was found with."""

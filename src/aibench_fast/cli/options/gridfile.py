@@ -104,22 +104,17 @@ def swept_servers(options: argparse.Namespace, tables: Any) -> dict[str | None, 
     refuse(given, "with [[server]] tables: each of them has its own")
     servers: dict[str | None, argparse.Namespace] = {}
     for number, table in enumerate(tables, 1):
-        name = _name(table, f"{where}, server {number}: ")
+        at = f"{where}, server {number}: "
+        check_keys(table, _KEYS, at)
+        name = table.get("name")
+        if name is None:
+            raise ConfigError(f"{at}name is missing")
+        if not NAME.fullmatch(name):
+            raise ConfigError(at + NAME_RULE.format(name))
         if name in servers:
             raise ConfigError(f"{where}: two servers are called {name}")
-        own = _own_options(table, f"{where}, server {number}: ")
-        servers[name] = argparse.Namespace(**vars(options) | own)
+        servers[name] = argparse.Namespace(**vars(options) | _own_options(table, at))
     return servers
-
-
-def _name(table: Any, where: str) -> str:
-    check_keys(table, _KEYS, where)
-    if "name" not in table:
-        raise ConfigError(f"{where}name is missing")
-    name = str(table["name"])
-    if not NAME.fullmatch(name):
-        raise ConfigError(where + NAME_RULE.format(name))
-    return name
 
 
 def _own_options(table: Mapping[str, Any], where: str) -> dict[str, Any]:
