@@ -70,6 +70,12 @@ def test_too_few_runs_are_no_verdict(cli: Cli, tmp_path: Path) -> None:
     assert "fewer than 3 runs" in done.stderr
 
 
+def test_times_below_zero_are_in_no_verdict(cli: Cli, tmp_path: Path) -> None:
+    a, b = runs(tmp_path / "a", 100, -20, seed=1), runs(tmp_path / "b", 50, -20, seed=2)
+    code, found = verdicts(cli, a, b)
+    assert (code, found["throughput"], found["p50"]) == (1, "worse", "not known")
+
+
 def test_files_can_be_compared(cli: Cli, tmp_path: Path) -> None:
     folder = runs(tmp_path / "a", 100, 20, count=2)
     first, second = sorted(folder.iterdir())

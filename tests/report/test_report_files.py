@@ -68,6 +68,16 @@ def test_doubts_of_one_kind_are_one_line(cli: Cli, tmp_path: Path) -> None:
     assert page.count("error_reply, first:") == 1
 
 
+def test_command_lines_are_shown_as_they_are(cli: Cli, tmp_path: Path) -> None:
+    for number, typed in enumerate(("run --file a.out", ["run", "--file", "my a.out"], 6174)):
+        document = our_result(workers=number + 1).to_json() | {"Facts": {"CommandLine": typed}}
+        write(tmp_path / "r", f"{number}.json", document)
+    assert cli("report", "r", "--out", "report.html").returncode == 0
+    page = (tmp_path / "report.html").read_text()
+    for words in ("run --file a.out", "run --file &#39;my a.out&#39;", "6174"):
+        assert words in page
+
+
 def test_pictures_are_the_same_plots(cli: Cli, tmp_path: Path) -> None:
     sweep(tmp_path / "results")
     cli("report", "results", "--png", "plots", code=0)

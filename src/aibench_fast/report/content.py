@@ -231,9 +231,7 @@ def facts(runs: Sequence[RunRecord]) -> Mapping[str, list[Any]]:
 
 def commands(runs: Sequence[RunRecord]) -> list[str]:
     """Return the different command lines, in the order of the runs' start."""
-    lines: dict[str, None] = {}
-    for run in sorted(runs, key=lambda run: run.start_unix_ms or 0):
-        command = run.facts.get("CommandLine")
-        if command:
-            lines[command if isinstance(command, str) else shlex.join(command)] = None
-    return list(lines)
+    by_start = sorted(runs, key=lambda run: run.start_unix_ms or 0)
+    typed = [line for run in by_start if (line := run.facts.get("CommandLine"))]
+    words = (shlex.join(map(str, one)) if isinstance(one, list) else str(one) for one in typed)
+    return list(dict.fromkeys(words))

@@ -1,6 +1,6 @@
 """Runs in groups: by cell, and by server at the same settings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -75,22 +75,17 @@ def setting_of(cell: Cell) -> Cell:
 def by_server(records: Iterable[RunRecord]) -> dict[tuple[Cell, str], list[RunRecord]]:
     """Return the runs of servers that have a name, by setting and name."""
     named = [run for run in records if run.cell.server_name]
-    settings = zip(_settings(named), named, strict=True)
-    return grouped(((setting, run.cell.server_name), run) for setting, run in settings)
+    return grouped(((setting, run.cell.server_name), run) for setting, run in _with_settings(named))
 
 
-def _settings(records: Sequence[RunRecord]) -> list[Cell]:
-    """Return the cell of each without its server. A batch size that a server never reports counts
+def _with_settings(records: Sequence[RunRecord]) -> Iterator[tuple[Cell, RunRecord]]:
+    """Yield each after its cell without its server. A batch size that a server never reports counts
     as none; if it does in some runs, it is unknown in the others.
     """
     reporting = {run.cell.server_name for run in records if run.cell.autobatching >= 0}
-    return [
-        run.cell._replace(
-            server_name="",
-            autobatching=run.cell.autobatching if run.cell.server_name in reporting else 0,
-        )
-        for run in records
-    ]
+    for run in records:
+        autobatching = run.cell.autobatching if run.cell.server_name in reporting else 0
+        yield run.cell._replace(server_name="", autobatching=autobatching), run
 
 
 def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
@@ -102,7 +97,7 @@ def of_server(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
         raise ConfigError(
             f"there is no result of a server {name}; servers are {', '.join(names) or 'unnamed'}"
         )
-    return [replace(run, cell=cell) for run, cell in zip(found, _settings(found), strict=True)]
+    return [replace(run, cell=cell) for cell, run in _with_settings(found)]
 
 
 def sources_of_use(records: Iterable[RunRecord]) -> str:

@@ -205,9 +205,9 @@ def _compare_cell(
 
 
 def _logs(metric: Figure, runs: Sequence[RunRecord]) -> Floats | None:
-    """Return the logarithms of the runs' values; None if any is unknown, or 0, which has none."""
+    """Return the logarithms of the runs' values; None if any is unknown, or not above 0."""
     values = metric.known(runs)
-    return np.log(values) if len(values) == len(runs) and all(values) else None
+    return np.log(values) if len(values) == len(runs) and min(values) > 0 else None
 
 
 def _step(metric: Figure, logs: Floats) -> float:

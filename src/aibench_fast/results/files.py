@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aibench_fast.errors import ConfigError, misread
+from aibench_fast.files import reading
 from aibench_fast.results.clientside import BUSY_THREAD, Verdict
 from aibench_fast.results.fieldjson import check_types, from_json, known_values, number, shown
 from aibench_fast.results.fields import declared_fields
@@ -171,9 +172,8 @@ def opened(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def _document(path: Path) -> Mapping[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}") from error
+        with reading("cannot be read"):
+            document = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # neither JSON nor UTF-8, or without an end
         empty = path.stat().st_size == 0
         raise ConfigError("it is empty" if empty else f"not complete JSON: {error}") from error

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aibench_fast.errors import ConfigError, misread
-from aibench_fast.files import remove_written, replacing, unwritable
+from aibench_fast.files import reading, remove_written, replacing, unwritable
 from aibench_fast.results.result import FORMAT_VERSION, Result
 from aibench_fast.results.serverperiods import OVERALL
 
@@ -113,7 +113,7 @@ def recover(path: Path, note: Callable[[str], None] = lambda words: None) -> Res
     not a journal, is another version's, or has no result yet.
     """
     try:
-        with path.open("rb") as file:
+        with reading(f"cannot read {path}"), path.open("rb") as file:
             _check_head(path, file.readline())
             found = _read_lines(file)
         if found.newest is not None:
@@ -121,8 +121,6 @@ def recover(path: Path, note: Callable[[str], None] = lambda words: None) -> Res
             if found.damaged:
                 note(f"{path} is damaged: {found.loss()}")
             return result
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path} is a damaged journal: {misread(error)}") from error
     if found.damaged:

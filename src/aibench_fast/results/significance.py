@@ -176,9 +176,9 @@ def _times(runs: Runs) -> list[int]:
 
 
 def _logs_by_time(runs: Runs, value: Value) -> list[tuple[float, float]]:
-    """Return when each run began and its value's logarithm, of runs that have both; 0 has none."""
-    pairs = [(run.start_unix_ms, value(run)) for run in runs]
-    return [(time, math.log(one)) for time, one in pairs if time is not None and one]
+    """Return when each run began and its value's logarithm, of runs that have both."""
+    pairs = [(run.start_unix_ms, value(run) or 0.0) for run in runs]
+    return [(time, math.log(one)) for time, one in pairs if time is not None and one > 0]
 
 
 def _centred(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
