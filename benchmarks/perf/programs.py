@@ -21,7 +21,7 @@ DRIVER = [ROOT / "tests" / "native" / f"{name}.c" for name in ("driver", "round_
 HERE = Path(__file__).parent
 OBJECTS = ROOT / "build" / "objects"
 """Kept for other programs, and for the next time."""
-OPTIMISED = ("-O3", "-g")  # as setup.py builds the client
+OPTIMISED, LIBRARIES_OPTIMISED = ("-O3", "-g"), ("-O2",)  # as setup.py builds the client
 INCLUDED_SOURCE = re.compile(r'#include "(.+\.c)"')
 
 
@@ -31,18 +31,18 @@ def compile_c(
     flags: Sequence[str] = OPTIMISED,
     defines: Sequence[str] = (),
     libraries: Sources | None = None,
-    library_flags: Sequence[str] | None = None,
+    library_flags: Sequence[str] = LIBRARIES_OPTIMISED,
     shared: Sequence[str] = (),
 ) -> Path:
     """Compile C sources that may include the native headers; return the program.
 
     `defines`, such as `NAME=1`, are for the sources that contain the name; the others are shared
     with programs that define something else. `libraries` are those that the program is to be linked
-    with, compiled by `library_flags`, or as the rest is. `shared` are the system's.
+    with, compiled by `library_flags`; `shared` are the system's.
     """
     library = libraries or Sources({})
     own = ("-std=c11", "-Wall", "-Wextra", "-Werror", *flags)
-    theirs = ("-w", *(flags if library_flags is None else library_flags), "-g0")
+    theirs = ("-w", *library_flags, "-g0")
 
     def compile_own(source: Path) -> Path:
         text = source.read_text()
