@@ -17,16 +17,7 @@ from aibench_fast.errors import ConfigError
 from aibench_fast.files import growing, unwritable, write_text
 from aibench_fast.report import text
 from aibench_fast.report.junit import format_junit
-from aibench_fast.results.events import (
-    BurnInComplete,
-    Formatting,
-    IntervalLatencies,
-    Reading,
-    Sample,
-    SendingFile,
-    Started,
-    Waiting,
-)
+from aibench_fast.results import events
 from aibench_fast.results.hdrlog import HdrLog
 from aibench_fast.results.result import Interval, Result
 from aibench_fast.studies.events import Note, RunFinished, ServerStarted, StudyEvent, StudyObserver
@@ -69,19 +60,19 @@ def print_notice(event: StudyEvent, *, quiet: bool) -> None:
 def _print_event(event: StudyEvent) -> None:
     _print_sample(event)
     if line := text.line_of(event):
-        is_figure = isinstance(event, Started | Interval | BurnInComplete)
+        is_figure = isinstance(event, events.Started | Interval | events.BurnInComplete)
         print(line, file=sys.stdout if is_figure else sys.stderr, flush=True)
 
 
 def print_preparing(event: StudyEvent) -> None:
     """Print once what takes time before a run: formatting, and sending files to clients."""
-    if isinstance(event, Formatting | SendingFile) and (line := text.line_of(event)):
+    if isinstance(event, events.Formatting | events.SendingFile) and (line := text.line_of(event)):
         print(line, file=sys.stderr, flush=True)
 
 
 def _print_sample(event: StudyEvent) -> None:
     """Print the classes with the highest values to stderr, so that stdout stays CSV."""
-    if not isinstance(event, Sample):
+    if not isinstance(event, events.Sample):
         return
     if event.dtype == "FLOAT":
         values = array("f", event.output)
@@ -120,9 +111,9 @@ def _live(*, full: bool) -> Iterator[StudyObserver]:
             print_preparing(event)
             _print_sample(event)
             match event:
-                case BurnInComplete() | Waiting():
+                case events.BurnInComplete() | events.Waiting():
                     live.console.print(text.line_of(event), highlight=False)
-                case Reading():
+                case events.Reading():
                     drawn = view.updated(event, live.console.width, live.console.height)
                     live.update(drawn, refresh=True)
                 case Interval() if full:
@@ -143,13 +134,13 @@ def logged(file: Path | None, observe: StudyObserver) -> Iterator[StudyObserver]
     with growing(file) as opened:
         log = HdrLog(opened)
 
-        def append(event: IntervalLatencies) -> None:
+        def append(event: events.IntervalLatencies) -> None:
             try:
                 log.append(event)
             except OSError as error:
                 raise unwritable(file, error) from error
 
-        yield written(observe, IntervalLatencies, append, errors)
+        yield written(observe, events.IntervalLatencies, append, errors)
         if errors:
             raise errors[0]
 

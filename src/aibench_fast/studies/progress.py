@@ -7,14 +7,8 @@ from html import escape
 from typing import Any
 
 from aibench_fast.results.events import ignore
-from aibench_fast.studies.events import (
-    Planned,
-    RunFailed,
-    RunFinished,
-    RunStarted,
-    StudyEvent,
-    StudyObserver,
-)
+from aibench_fast.studies import events
+from aibench_fast.studies.events import StudyEvent, StudyObserver
 
 
 @contextmanager
@@ -69,13 +63,13 @@ def _terminal_bar(console: Any) -> Iterator[StudyObserver]:
 
     def show(event: StudyEvent) -> None:
         match event:
-            case Planned():
+            case events.Planned():
                 # What was done before took no time of this study.
                 total = None if event.runs is None else event.runs - event.done
                 progress.update(task, total=total, visible=True)
-            case RunStarted():
+            case events.RunStarted():
                 progress.update(task, description=event.name, visible=True)
-            case RunFinished() | RunFailed():
+            case events.RunFinished() | events.RunFailed():
                 progress.advance(task)
 
     with progress:
@@ -92,12 +86,12 @@ class _NotebookBar:
 
     def __call__(self, event: StudyEvent) -> None:
         match event:
-            case Planned():
+            case events.Planned():
                 self._total = None if event.runs is None else event.runs - event.done
                 self._show("")
-            case RunStarted():
+            case events.RunStarted():
                 self._show(event.name)
-            case RunFinished() | RunFailed():
+            case events.RunFinished() | events.RunFailed():
                 self._ended += 1
                 self._show("")
 

@@ -4,14 +4,9 @@ import argparse
 import json
 from collections.abc import Iterator
 
+from aibench_fast.cli.options import server
 from aibench_fast.cli.options.parser import add_all, by_name, refuse, shape
 from aibench_fast.cli.options.secrets import read_headers
-from aibench_fast.cli.options.server import (
-    add_server_options,
-    is_server_given,
-    located,
-    tls_settings,
-)
 from aibench_fast.cli.output import progress_bar
 from aibench_fast.files import check_outputs, write_text
 from aibench_fast.load.config import RunConfig
@@ -26,7 +21,7 @@ EXAMPLE = "aibench-fast selfcheck --shape 224,224,3 --workers 16 --threads 2"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    add_server_options(parser, any_protocol=True)
+    server.add_server_options(parser, any_protocol=True)
     add_all(
         parser,
         {
@@ -56,9 +51,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _selfcheck(options: argparse.Namespace) -> int:
     check_outputs([("--json-out-file", options.json_out_file)])
-    if not is_server_given(options):
+    if not server.is_server_given(options):
         of_server = {
-            "--tls": tls_settings(options),
+            "--tls": server.tls_settings(options),
             "--user": options.user,
             "--password-file": options.password_file,
             "--ask-password": options.ask_password,
@@ -74,7 +69,7 @@ def _selfcheck(options: argparse.Namespace) -> int:
 
 def _of_streams(options: argparse.Namespace) -> tuple[StreamCheck, Iterator[str]]:
     requests = {
-        "--url, --host, --port or --socket": is_server_given(options),
+        "--url, --host, --port or --socket": server.is_server_given(options),
         "--model": options.model != MODEL,
         "--shape": options.shape,
         "--dtype": options.dtype,
@@ -91,12 +86,12 @@ def _of_streams(options: argparse.Namespace) -> tuple[StreamCheck, Iterator[str]
 
 
 def _of_requests(options: argparse.Namespace) -> tuple[SelfCheck, Iterator[str]]:
-    is_given = is_server_given(options)
+    is_given = server.is_server_given(options)
     config = by_name(
         RunConfig,
         options,
         file=None,
-        **(located(options) if is_given else {"tls": None}),
+        **(server.located(options) if is_given else {"tls": None}),
         headers=read_headers(options.header),
         command_line=None,
     )
