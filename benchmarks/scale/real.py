@@ -8,7 +8,6 @@ from collections.abc import Container, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from aibench_fast.models.load import Backend, ModelSpec, load_model
@@ -114,12 +113,7 @@ class Bench:
             self._clients.append(process)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End them."""
         self._ends.close()
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from aibench_fast.errors import ConfigError
+from aibench_fast.errors import ConfigError, misread
 
 TEXT_ENCODING = "utf-8-sig"
 """UTF-8; reading removes a byte order mark."""
@@ -108,12 +108,12 @@ def _remove_stale(target: Path) -> None:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Raise ConfigError for an OSError of the block: `what` is wrong, and the system's words."""
+def reading(what: str, kind: type[Exception] = OSError) -> Iterator[None]:
+    """Raise ConfigError for an error of this kind in the block: `what`, and what is wrong."""
     try:
         yield
-    except OSError as error:
-        raise ConfigError(f"{what}: {error.strerror}") from error
+    except kind as error:
+        raise ConfigError(f"{what}: {misread(error)}") from error
 
 
 def read_text(path: Path) -> str:
@@ -168,10 +168,8 @@ def check_outputs(writes: Iterable[Named], reads: Iterable[Named] = ()) -> None:
     for name, path in writes:
         if path is None:
             continue
-        try:
+        with reading(name, ConfigError):
             check_writable(path)
-        except ConfigError as error:
-            raise ConfigError(f"{name}: {error}") from error
         identities = _identities(path)
         other = next((whose[one] for one in identities if one in whose), None)
         if other is None and path.exists():

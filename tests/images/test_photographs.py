@@ -67,7 +67,7 @@ def test_a_walk_is_in_the_order_of_whole_names(names: set[str]) -> None:
     files = {name for name in names if not any(other.startswith(f"{name}/") for other in names)}
 
     class Names(Folder):
-        def entries(self, inside: str) -> set[str]:
+        def _entries(self, inside: str) -> set[str]:
             below = [name.removeprefix(inside) for name in files if name.startswith(inside)]
             return {one.partition("/")[0] + "/" * ("/" in one) for one in below}
 

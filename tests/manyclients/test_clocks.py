@@ -1,5 +1,6 @@
 """How far other clocks are: by exchanges whose delays are not known."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,21 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aibench_fast.clients import clocks
-from aibench_fast.clients.clocks import Exchange, Offset, clock_id, offset
+from aibench_fast.clients.clocks import EXCHANGES, Offset, clock_id, measure
 
 delays_ns = st.integers(0, 10**9)
-exchanges = st.lists(st.tuples(delays_ns, delays_ns, st.integers(0, 10**12)), min_size=1)
+exchanges = st.lists(
+    st.tuples(delays_ns, delays_ns, st.integers(0, 10**12)),
+    min_size=EXCHANGES, max_size=EXCHANGES,
+)  # fmt: skip
 
 
 @given(exchanges, st.integers(-(10**15), 10**15))
 def test_the_truth_is_within_the_uncertainty(
     delays: list[tuple[int, int, int]], true_ns: int
 ) -> None:
-    asked = [
-        Exchange(at_ns, at_ns + there_ns + true_ns, at_ns + there_ns + back_ns)
-        for there_ns, back_ns, at_ns in delays
-    ]
-    found = offset(asked)
+    here = iter([ns for there_ns, back_ns, at_ns in delays
+                 for ns in (at_ns, at_ns + there_ns + back_ns)])  # fmt: skip
+    there = iter([at_ns + there_ns + true_ns for there_ns, _, at_ns in delays])
+    found = measure(partial(next, there), partial(next, here))
     assert abs(found.ns - true_ns) <= found.uncertainty_ns
     shortest_ns = min(there_ns + back_ns for there_ns, back_ns, _ in delays)
     assert found.uncertainty_ns == -(-shortest_ns // 2)

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -11,14 +11,6 @@ NS_PER_S = 1e9
 EXCHANGES = 10
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TIME_NAMESPACE = Path("/proc/self/timens_offsets")
-
-
-class Exchange(NamedTuple):
-    """A question for the time; `sent_ns` and `received_ns` are of the clock here."""
-
-    sent_ns: int
-    there_ns: int
-    received_ns: int
 
 
 class Offset(NamedTuple):
@@ -53,18 +45,14 @@ def clock_id() -> str:
     return f"{boot} {namespace}"
 
 
-def offset(exchanges: Iterable[Exchange]) -> Offset:
-    """Return the offset by the exchange that took the shortest time, as NTP chooses.
+def measure(ask: Callable[[], int], now_ns: Callable[[], int] = time.monotonic_ns) -> Offset:
+    """Return the offset of the clock that `ask` reads from that of `now_ns`.
 
-    Its answer was given somewhere between question and receipt: half of that time is the
-    uncertainty (RFC 5905, section 8).
+    Of some exchanges the one that took the shortest time counts, as NTP chooses. Its answer was
+    given somewhere between question and receipt: half of that time is the uncertainty (RFC 5905,
+    section 8).
     """
-    best = min(exchanges, key=lambda one: one.received_ns - one.sent_ns)
-    took_ns = best.received_ns - best.sent_ns
-    return Offset(best.there_ns - (best.sent_ns + took_ns // 2), -(-took_ns // 2))
-
-
-def measure(ask: Callable[[], int]) -> Offset:
-    """Return the offset of the clock that `ask` reads, by some exchanges."""
-    now_ns = time.monotonic_ns
-    return offset(Exchange(now_ns(), ask(), now_ns()) for _ in range(EXCHANGES))
+    exchanges = [(now_ns(), ask(), now_ns()) for _ in range(EXCHANGES)]
+    sent_ns, there_ns, received_ns = min(exchanges, key=lambda one: one[2] - one[0])
+    took_ns = received_ns - sent_ns
+    return Offset(there_ns - (sent_ns + took_ns // 2), -(-took_ns // 2))

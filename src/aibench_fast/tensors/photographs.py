@@ -107,7 +107,7 @@ class Folder(ABC):
     """A folder anywhere; names in it are paths with forward slashes."""
 
     @abstractmethod
-    def entries(self, inside: str) -> Iterable[str]:
+    def _entries(self, inside: str) -> Iterable[str]:
         """Return the names in this folder, or in one in it; those of folders end with a slash."""
 
     @abstractmethod
@@ -123,7 +123,7 @@ class Folder(ABC):
 
     def _walk(self, inside: str) -> Iterator[Photograph]:
         # The slash sorts a folder among its neighbours as the paths in it.
-        for entry in sorted(self.entries(inside)):
+        for entry in sorted(self._entries(inside)):
             name = inside + entry
             if is_hidden(entry):
                 continue
@@ -141,10 +141,9 @@ class LocalFolder(Folder):
     suffixes: tuple[str, ...] = ("",)
     """Of what is listed."""
 
-    def entries(self, inside: str) -> Iterator[str]:
-        """As `Folder`; links to folders are not followed."""
+    def _entries(self, inside: str) -> Iterator[str]:
         try:
-            with os.scandir(self.root / inside) as found:
+            with os.scandir(self.root / inside) as found:  # links to folders are not followed
                 for one in found:
                     is_folder = one.is_dir(follow_symlinks=False)
                     if (is_folder or one.is_file()) and one.name.endswith(self.suffixes):
@@ -172,8 +171,7 @@ class RemoteFolder(Folder):
     filesystem: Any
     path: str
 
-    def entries(self, inside: str) -> Iterator[str]:
-        """As `Folder`."""
+    def _entries(self, inside: str) -> Iterator[str]:
         folder = f"{self.path}/{inside}".rstrip("/")
         try:
             found = self.filesystem.ls(folder, detail=True)

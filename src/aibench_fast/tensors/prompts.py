@@ -7,7 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aibench_fast.errors import ConfigError, misread
+from aibench_fast.errors import ConfigError
+from aibench_fast.files import reading
 from aibench_fast.tensors.readonce import read_once
 from aibench_fast.tensors.strings import SHOWN_CHARACTERS, WORDS, Strings, draw_number
 
@@ -96,10 +97,8 @@ def read_tokenizer(path: Path) -> "Tokenizer":
         raise ConfigError(
             "`tokenizer` needs the package tokenizers: pip install 'aibench-fast[tokenizer]'"
         ) from error
-    try:
+    with reading(f"cannot read `tokenizer` {file}", Exception):  # which the package raises
         tokenizer = Tokenizer.from_str(file.read_text("utf-8"))
-    except Exception as error:  # the package raises nothing more special
-        raise ConfigError(f"cannot read `tokenizer` {file}: {misread(error)}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
