@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aibench_fast import tensortype
 from aibench_fast.coretypes import Share
@@ -185,18 +186,17 @@ class RunConfig(ProtocolSettings):
 
     def _check_bodies(self) -> None:
         protocol = self.protocol
-        model = "" if self.model == DEFAULT_MODEL else self.model
-        usual = {
+        usual: dict[str, Any] = {
             "file": None, "shape": BODY_SHAPE, "dtype": tensortype.STRINGS, "inputs": (),
-            "mix": self.mix if protocol.streams_tokens else (), "model": protocol.model_of(model),
         }  # fmt: skip
+        if protocol.streams_tokens:
+            usual["model"] = "" if self.model == DEFAULT_MODEL else self.model
+            what = f"the `url` of {protocol.name}: prompts are sent there"
+        else:  # in results its model is where bodies are sent
+            usual |= {"mix": (), "model": protocol.targets[0]}
+            what = "`body` or `method`: a body is sent as it lies"
         for setting, value in usual.items():
             if getattr(self, setting) not in (getattr(RunConfig, setting, None), value):
-                what = (
-                    f"the `url` of {protocol.name}: prompts are sent there"
-                    if protocol.streams_tokens
-                    else "`body` or `method`: a body is sent as it lies"
-                )
                 raise ConfigError(f"`{setting}` with {what}")
             object.__setattr__(self, setting, value)
         own = protocol.body["file"] or protocol.body.get("drawn")

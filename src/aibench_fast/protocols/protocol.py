@@ -134,10 +134,6 @@ class ServerProtocol(Protocol):
         """ConfigError where a file of its own settings is wrong."""
         return
 
-    def model_of(self, given: str) -> str:
-        """Return the name of the model in results; of bodies it is where they are sent."""
-        return given
-
     def find_model(self) -> str:
         """Return the server's only model, if none is given; ConfigError, ServerError."""
         raise ConfigError("`model` is empty: name the key that it is stored under")

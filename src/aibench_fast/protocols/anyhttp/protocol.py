@@ -63,10 +63,6 @@ class AnyHttp(ServerProtocol):
         is_json = name == "application/json" or name.endswith("+json")
         return {"file": self._settings.body, "is_json": is_json}
 
-    def model_of(self, given: str) -> str:
-        """Return the first URL's path and query."""
-        return self.targets[0]
-
     def find_servers(self) -> "Servers[Session]":
         """Return the servers of the URLs."""
         from aibench_fast.protocols.session import Servers

@@ -77,10 +77,6 @@ class OpenAi(AnyHttp):
             "drawn": drawn,
         }
 
-    def model_of(self, given: str) -> str:
-        """Return the model as given: requests name it."""
-        return given
-
     def find_model(self) -> str:
         """Return the first server's only model; ConfigError where it has several, or says none."""
         from aibench_fast.protocols.openai.session import only_model
