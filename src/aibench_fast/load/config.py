@@ -159,7 +159,7 @@ class RunConfig(ProtocolSettings):
     def __post_init__(self) -> None:
         """Check what can be checked without the file or the server."""
         protocol = self.protocol
-        if protocol.has_bodies:
+        if protocol.body:
             self._check_bodies()
         elif self.inputs:
             object.__setattr__(self, "shape", self.inputs[0].shape)
@@ -359,8 +359,8 @@ class RunConfig(ProtocolSettings):
         if self.mix:
             return self.mix
         one = InputTensor(self.file, self.shape, self.dtype)
-        if self.protocol.has_bodies:
-            one = body_input(**self.protocol.body)
+        if body := self.protocol.body:
+            one = body_input(**body)
         return (RequestKind(self.model, self.inputs or (one,), self.batch_size),)
 
     @property

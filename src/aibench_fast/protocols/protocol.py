@@ -97,8 +97,6 @@ class ServerProtocol(Protocol):
     """Whether a connection may have several requests under way."""
     has_json: ClassVar[bool] = False
     """Whether tensors may be sent as JSON."""
-    has_bodies: ClassVar[bool] = False
-    """Whether what is sent is a body as it lies, and not the tensors of a model."""
     streams_tokens: ClassVar[bool] = False
     """Whether bodies are made from prompts, maybe of several kinds, and replies are streams of
     tokens."""
@@ -123,7 +121,7 @@ class ServerProtocol(Protocol):
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """Return the fields of `InputSpec` for what is sent as it lies, or made into bodies."""
+        """Return the fields of `InputSpec` that bodies have; none where tensors are sent."""
         return {}
 
     def check_prompt(self, line: bytes) -> None:

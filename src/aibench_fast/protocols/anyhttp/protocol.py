@@ -20,7 +20,6 @@ class AnyHttp(ServerProtocol):
     name = "an HTTP endpoint"
     schemes = ("http", "https")
     settings_type = AnyHttpSettings
-    has_bodies = True
     _settings: AnyHttpSettings
 
     @property
