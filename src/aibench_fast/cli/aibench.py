@@ -23,8 +23,10 @@ from aibench_fast.files import unwritable
 PROGRAM = "aibench_run_inference_redisai_vision"
 COPY_BYTES = 1 << 20
 _FLAG = re.compile(r"--?([^-=][^=]*)(?:=(.*))?", re.DOTALL)
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
+}
 
 # Defaults of the Go program, in Go's notation.
 _SAME: dict[str, str | bool] = {
@@ -127,7 +129,10 @@ def parse_flags(words: Sequence[str], defaults: Mapping[str, str | bool]) -> dic
         if name not in defaults:
             raise ConfigError(f"flag provided but not defined: -{name}; see -help")
         if isinstance(defaults[name], bool):
-            values[name] = _boolean(name, "true" if value is None else value)
+            word = "true" if value is None else value
+            if word not in _BOOLEANS:
+                raise ConfigError(f"-{name}={word}: a boolean is true or false")
+            values[name] = _BOOLEANS[word]
             continue
         if value is None:
             value = next(rest, None)
@@ -135,14 +140,6 @@ def parse_flags(words: Sequence[str], defaults: Mapping[str, str | bool]) -> dic
             raise ConfigError(f"flag needs an argument: -{name}")
         values[name] = value
     return values
-
-
-def _boolean(name: str, value: str) -> bool:
-    if value in _TRUE:
-        return True
-    if value in _FALSE:
-        return False
-    raise ConfigError(f"-{name}={value}: a boolean is true or false")
 
 
 def _flag_list() -> str:
