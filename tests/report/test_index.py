@@ -21,8 +21,9 @@ from aibench_fast.report import content, output
 from aibench_fast.report import page as page_module
 from aibench_fast.results import folder as folder_module
 from aibench_fast.results import index
+from aibench_fast.results.files import ReadFile
 from aibench_fast.results.folder import Loaded, load
-from aibench_fast.results.index import MIN_FILES, NAME, ReadFile, read_by_index, read_files
+from aibench_fast.results.index import MIN_FILES, NAME, read_by_index, read_files
 
 AGED_NS = 1_700_000_000 * 10**9
 FILES = 6

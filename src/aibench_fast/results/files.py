@@ -5,6 +5,7 @@ exports begin here.
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,39 @@ NEWEST_MAJOR_VERSION = 1
 MS_PER_S = 1000
 
 
-class SummaryOfResults(ConfigError):
-    """A file summarises several results and is not a result itself."""
+@dataclass(frozen=True)
+class ReadFile:
+    """A file that was read: a result, or the reason why it is not one."""
 
-    def __init__(self, message: str, search: Search | None = None) -> None:
-        """Keep the search, if the file is one."""
-        super().__init__(message)
-        self.search = search
+    record: RunRecord | None = None
+    reason: str = ""
+    is_summary: bool = False
+    """Whether it summarises several results."""
+    search: Search | None = None
+    """The search, if it is one."""
+
+
+def read_file(path: Path) -> ReadFile:
+    """Read one file."""
+    try:
+        with opened(path) as document:
+            if "Search" in document:
+                reason = "a search: name the results of its steps"
+                return ReadFile(None, reason, is_summary=True, search=Search.from_json(document))
+            if "Repeats" in document:
+                reason = "a summary of repeated runs: name the runs' own results"
+                return ReadFile(None, reason, is_summary=True)
+            return ReadFile(_record(path, document))
+    except ConfigError as error:
+        return ReadFile(None, str(error))
 
 
 def read_record(path: Path) -> RunRecord:
     """Read one result file; ConfigError if it is not one."""
-    with opened(path) as document:
-        return _record(path, document)
+    read = read_file(path)
+    if read.record is None:
+        raise ConfigError(read.reason)
+    return read.record
 
 
 def record_of(result: Result) -> RunRecord:
@@ -47,11 +68,6 @@ def record_of(result: Result) -> RunRecord:
 
 
 def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
-    if "Search" in document:
-        search = Search.from_json(document)
-        raise SummaryOfResults("a search: name the results of its steps", search)
-    if "Repeats" in document:
-        raise SummaryOfResults("a summary of repeated runs: name the runs' own results")
     version = str(document.get("ResultFormatVersion") or 0)  # the Go tool leaves it empty
     major = version.partition(".")[0]
     if not major.isdecimal() or int(major) > NEWEST_MAJOR_VERSION:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ConfigError
-from aibench_fast.results.index import MIN_FILES, ReadFile, read_by_index, read_file, read_files
+from aibench_fast.results.files import ReadFile, read_file
+from aibench_fast.results.index import MIN_FILES, read_by_index, read_files
 from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.record import RunRecord
 from aibench_fast.results.search import Search

@@ -20,7 +20,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from itertools import chain
@@ -29,7 +28,7 @@ from typing import Any, NamedTuple
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.files import replacing
-from aibench_fast.results.files import SummaryOfResults, read_record
+from aibench_fast.results.files import ReadFile, read_file
 from aibench_fast.results.groups import ServerFacts
 from aibench_fast.results.record import Cell, RunRecord
 from aibench_fast.results.search import Search
@@ -46,28 +45,6 @@ LAYOUT = "4"
 """Another if the same file would be read into another row."""
 _State = tuple[int, int]
 """Size and time of change, which show whether a file is still the same."""
-
-
-@dataclass(frozen=True)
-class ReadFile:
-    """A file that was read: a result, or the reason why it is not one."""
-
-    record: RunRecord | None = None
-    reason: str = ""
-    is_summary: bool = False
-    """Whether it summarises several results."""
-    search: Search | None = None
-    """The search, if it is one."""
-
-
-def read_file(path: Path) -> ReadFile:
-    """Read one file."""
-    try:
-        return ReadFile(read_record(path))
-    except SummaryOfResults as error:
-        return ReadFile(None, str(error), is_summary=True, search=error.search)
-    except ConfigError as error:
-        return ReadFile(None, str(error))
 
 
 def read_files(
