@@ -1,6 +1,7 @@
 """Runs over HTTP: what is sent, how replies are judged, and what is refused before the clock."""
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -173,18 +174,20 @@ def test_a_reply_may_come_in_pieces(cuts: list[int]) -> None:
     assert (result.successes, result.failures) == (3, {})
 
 
+def is_whole(answer: bytes) -> bool:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return length is not None and len(body) >= int(length[1])
+
+
 def pass_on(client: socket.socket, port: int, ends: list[int]) -> None:
     with client, socket.create_connection(("127.0.0.1", port)) as server:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while request := client.recv(1 << 16):
             server.sendall(request)
-            answer = b""
-            server.settimeout(0.05)
-            try:
-                while piece := server.recv(1 << 16):
-                    answer += piece
-            except TimeoutError:
-                pass
+            answer = server.recv(1 << 16)
+            while not is_whole(answer):
+                answer += server.recv(1 << 16)
             start = 0
             for end in [end for end in ends if end < len(answer)] + [len(answer)]:
                 client.sendall(answer[start:end])
