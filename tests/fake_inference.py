@@ -148,7 +148,7 @@ class FakeInference(LoopThread):
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(
-            self._serve, self.host, 0, limit=1 << 20, ssl=self.tls
+            self._serve, self.host, 0, limit=1 << 20, ssl=self.tls, backlog=1024
         )
         self.port: int = self._server.sockets[0].getsockname()[1]
 

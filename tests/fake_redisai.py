@@ -95,7 +95,7 @@ class FakeRedisAI(LoopThread):
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(
-            self._serve, self.host, self.port, limit=1 << 20, ssl=self.tls
+            self._serve, self.host, self.port, limit=1 << 20, ssl=self.tls, backlog=1024
         )
         self.port = self._server.sockets[0].getsockname()[1]
 

@@ -98,17 +98,17 @@ def test_a_server_that_was_killed_and_came_back(
     with TlsRedis(redis_program, authority.file, certificate) as server:
 
         def restart() -> None:
-            time.sleep(1)
+            time.sleep(0.5)
             server.kill()
-            time.sleep(1)
+            time.sleep(0.7)
             server.start()
 
         thread = threading.Thread(target=restart)
         thread.start()
-        result = run(config(server, workers=3, max_queries=0, duration_s=4.0))
+        result = run(config(server, workers=3, max_queries=0, duration_s=2.5))
         thread.join()
     (outage,) = result.connections.outages
-    assert outage.is_over and 0.9 < outage.seconds < 2.9
+    assert outage.is_over and 0.6 < outage.seconds < 2
     assert result.failures["connection_lost"].count == 3
     counts = result.counts.all_requests
     assert counts.sent == counts.succeeded + counts.failed + counts.cancelled

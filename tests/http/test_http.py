@@ -455,7 +455,7 @@ def test_a_url_that_is_none_is_one_line(cli: Cli, url: str, told: str) -> None:
 def test_no_server_a_redirect_and_another_protocol_are_one_line(
     closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", 0.5)
     config = RunConfig(file=None, url=f"http://127.0.0.1:{closed_port}", model="m")
     with pytest.raises(ServerError, match=r"no server answers at .*: connection refused"):
         run(config)

@@ -1,6 +1,7 @@
 import io
 import threading
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,7 @@ def test_small_and_long_pictures_are_scaled_by_the_smaller_side(
     assert load(encode(Image.new("RGB", size))).shape == (scaled[1], scaled[0], 3)
 
 
+@cache
 def large_photograph() -> Image.Image:
     """12 megapixels with detail of every size, as a camera gives."""
     generator = np.random.default_rng(3)

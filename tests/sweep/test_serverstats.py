@@ -80,7 +80,10 @@ def test_a_server_that_refuses_statistics_is_measured_all_the_same(tensor_file: 
     assert any(note.startswith("AI.INFO ") for note in notes)
 
 
-def test_a_probe_without_an_answer_neither_ends_nor_delays_the_run(tensor_file: Path) -> None:
+def test_a_probe_without_an_answer_neither_ends_nor_delays_the_run(
+    tensor_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aibench_fast.protocols.redisai.statistics.PROBE_TIMEOUT_S", 0.5)
     with FakeRedisAI(AI_MODELRUN=lambda *_: asyncio.sleep(0.05, OK)) as server:
         server.behave("AI.INFO", lambda _, number: asyncio.sleep(3600 if number else 0, OK))
         address = server.address
