@@ -38,7 +38,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_server_options(parser, several=True, any_protocol=True)
     runs.add_request_options(parser)
-    runs.add_trace_options(parser)
+    add_all(
+        parser.add_argument_group("Traces"),
+        {
+            "--trace FILE.jsonl": "with --url .../v1/chat/completions or .../v1/completions: send "
+            "recorded requests, each line with timestamp (ms), input_length, output_length and "
+            "hash_ids, as Mooncake's: when, how long and with which shared beginnings",
+            "--speed X": "go through --trace X times as fast, such as 2 (default: 1)",
+        },
+        RunConfig,
+    )
     load = parser.add_argument_group("Load")
     add_all(
         load,

@@ -165,20 +165,6 @@ def add_request_options(parser: argparse.ArgumentParser, *, in_grid: bool = Fals
     )
 
 
-def add_trace_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for a trace and how fast it is gone through."""
-    add_all(
-        parser.add_argument_group("Traces"),
-        {
-            "--trace FILE.jsonl": "with --url .../v1/chat/completions or .../v1/completions: send "
-            "recorded requests, each line with timestamp (ms), input_length, output_length and "
-            "hash_ids, as Mooncake's: when, how long and with which shared beginnings",
-            "--speed X": "go through --trace X times as fast, such as 2 (default: 1)",
-        },
-        RunConfig,
-    )
-
-
 def add_slo_option(parser: argparse.ArgumentParser) -> None:
     """Add the limits that a good request keeps to."""
     add_all(
