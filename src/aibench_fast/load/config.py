@@ -210,7 +210,8 @@ class RunConfig(ProtocolSettings):
     def _check_tensors(self) -> None:
         if self.mix:
             check_weights(self.mix, "`mix`: ")
-            if any(kind.has_bodies != self.protocol.streams_tokens for kind in self.mix):
+            inputs = [one for kind in self.mix for one in kind.inputs]
+            if any(one.is_body != self.protocol.streams_tokens for one in inputs):
                 raise ConfigError(
                     "`mix`: prompts are for the `url` of OpenAI's API, and nothing else is sent "
                     "there"

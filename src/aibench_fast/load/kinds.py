@@ -107,11 +107,6 @@ class RequestKind(KindSpec):
         return any(one.is_strings for one in self.inputs)
 
     @property
-    def has_bodies(self) -> bool:
-        """Return whether bodies are sent, or prompts, and not tensors."""
-        return any(one.is_body for one in self.inputs)
-
-    @property
     def is_drawn(self) -> bool:
         """Return whether its prompts are drawn."""
         return any(one.drawn is not None for one in self.inputs)
