@@ -342,6 +342,7 @@ def test_the_command_line_sets_how_it_behaves(cli: Cli) -> None:
     wrong = {
         ("--fail", "429"): "'429' is not a failure and its share",
         ("--fail", "200=5"): "--fail 200: it has to be a status from 400 to 599 or one of",
+        ("--fail", "\u0664\u0662\u0669=5"): "it has to be a status from 400 to 599 or one of",
         ("--fail", "cut=90%", "--fail", "hang=20%"): "--fail: their shares come to 1.1",
         ("--stall", "10s"): "--stall 10 with --stall-period 10: it has to be shorter",
         ("--events-per-write", 65): "--events-per-write 65: it has to be from 1 to 64",

@@ -89,7 +89,8 @@ class Simulation:
                 "to be shorter"
             )
         for kind, share in self.failures.items():
-            if not (kind in FAILURES or (kind.isdecimal() and int(kind) in STATUSES)):
+            is_number = kind.isascii() and kind.isdecimal()
+            if not (kind in FAILURES or (is_number and int(kind) in STATUSES)):
                 raise ConfigError(
                     f"`failures` {kind}: it has to be a status from 400 to 599 or one of "
                     f"{', '.join(FAILURES)}"
