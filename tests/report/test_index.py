@@ -232,7 +232,7 @@ def test_files_are_read_by_several_processes_as_by_one(
     monkeypatch.setattr(index, "SHARE", 3)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     told: list[int] = []
-    assert read_files(files, told.append) == by_one
+    assert read_files(files, lambda done, total: told.append(done)) == by_one
     assert told == [3, 3, 1]
 
 

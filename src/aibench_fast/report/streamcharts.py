@@ -7,7 +7,7 @@ from aibench_fast.report import plot
 from aibench_fast.report.content import CellSummary, Content
 from aibench_fast.results.record import Cell
 from aibench_fast.results.runfigures import Figure, figures_of
-from aibench_fast.results.streamnames import RATES, TIMES
+from aibench_fast.results.streamnames import RATES, TIMES, Named
 
 
 class _Axis(NamedTuple):
@@ -41,18 +41,14 @@ def stream_charts(content: Content) -> Iterator[plot.Chart]:
                     if one.name.partition(".")[0] == named.name
                 }
                 if shown:
-                    yield _chart(axis, cells, named.name, shown, named.words)
+                    yield _chart(axis, cells, named, shown)
     yield from _percentiles(content)
 
 
 def _chart(
-    axis: _Axis,
-    cells: Sequence[CellSummary],
-    name: str,
-    figures: Mapping[str, Figure],
-    title: str,
+    axis: _Axis, cells: Sequence[CellSummary], named: Named, figures: Mapping[str, Figure]
 ) -> plot.Chart:
-    """Return figures, by what tells them apart, against the load."""
+    """Return figures of one name, by what tells them apart, against the load."""
     rows: plot.Rows = [
         {
             "load": axis.load(one.cell),
@@ -84,8 +80,8 @@ def _chart(
         *plot.spread_tips("value", unit),
     ]
     return plot.Chart(
-        f"streams-{name}-{axis.name}".replace("_", "-"),
-        f"{title[0].upper()}{title[1:]} against {axis.name}",
+        f"streams-{named.name}-{axis.name}".replace("_", "-"),
+        f"{named.words.capitalize()} against {axis.name}",
         "The median of each cell's runs; a bar reaches from the lowest to the highest.",
         plot.against_load(rows, plot.number("load", axis.unit), y, low, apart, tips),
     )

@@ -1,14 +1,15 @@
 """Read results from files and folders."""
 
 import glob
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aibench_fast.errors import ConfigError
 from aibench_fast.results.files import ReadFile, read_file
-from aibench_fast.results.index import MIN_FILES, read_by_index, read_files
+from aibench_fast.results.index import MIN_FILES, Progress, read_by_index, read_files
 from aibench_fast.results.notebook import ShownInNotebooks
 from aibench_fast.results.record import RunRecord
 from aibench_fast.results.search import Search
@@ -72,10 +73,6 @@ class Loaded(Sequence[RunRecord], ShownInNotebooks):
         return pandas.DataFrame([record.row() for record in self.records])
 
 
-Progress = Callable[[int, int], None]
-"""Called with how many more files were read, and how many there are to read in all."""
-
-
 def read_results(paths: Path | str | Iterable[Path | str], prefix: str = "") -> Loaded:
     """Read result files and folders of them, ours and aibench's, as `tables` and `report` do.
 
@@ -133,10 +130,7 @@ def _with_all(message: str, skipped: Sequence[Skipped]) -> ConfigError:
 
 def _read(paths: Iterable[Path], prefix: str, progress: Progress) -> dict[Path, ReadFile]:
     found: dict[Path, ReadFile] = {}
-
-    def read(files: Sequence[Path]) -> Sequence[ReadFile]:
-        return read_files(files, lambda done: progress(done, len(files)))
-
+    read = partial(read_files, progress=progress)
     for path in paths:
         if path.is_dir():
             files = sorted(path.glob(f"{glob.escape(prefix)}*.json"))

@@ -43,18 +43,20 @@ SETTLED_NS = 2_000_000_000
 """A file that is younger may be written again without another time of change."""
 LAYOUT = "4"
 """Another if the same file would be read into another row."""
+Progress = Callable[[int, int], None]
+"""Called with how many more files were read, and how many there are to read in all."""
 _State = tuple[int, int]
 """Size and time of change, which show whether a file is still the same."""
 
 
 def read_files(
-    paths: Sequence[Path], done: Callable[[int], None] = lambda files: None
+    paths: Sequence[Path], progress: Progress = lambda done, total: None
 ) -> list[ReadFile]:
-    """Read files in order; call `done` with how many more were read."""
+    """Read files in order."""
     found: list[ReadFile] = []
     for share in _read_shares(paths):
         found += share
-        done(len(share))
+        progress(len(share), len(paths))
     return found
 
 
