@@ -200,9 +200,8 @@ def connected(address: str) -> Iterator[DaskClient]:
         ) from error
     with _silenced("distributed", "distributed.client"):  # which have a level each
         try:
-            with warnings.catch_warnings():
-                # A table of many lines on pandas and others; this package's version is checked.
-                warnings.simplefilter("ignore", VersionMismatchWarning)
+            # A table of many lines on pandas and others; this package's version is checked.
+            with warnings.catch_warnings(action="ignore", category=VersionMismatchWarning):
                 client = Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, TypeError) as error:
             raise ServerError(

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import groupby, zip_longest
 
 from aibench_fast.cluster import DaskClient, Place, places
 from aibench_fast.coretypes import Share
@@ -73,9 +74,6 @@ def choose(client: DaskClient, count: int | None, most: int) -> list[Place]:
 
 def _in_turn(present: Sequence[Place]) -> list[Place]:
     """In an order in which hosts take turns, and which is the same for the same cluster."""
-    by_host: dict[str, int] = {}
-    turns = []
-    for place in sorted(present, key=lambda one: (one.host, one.name, one.address)):
-        turns.append((by_host.setdefault(place.host, 0), place))
-        by_host[place.host] += 1
-    return [place for _, place in sorted(turns, key=lambda one: one[0])]
+    ordered = sorted(present, key=lambda one: (one.host, one.name, one.address))
+    by_host = [list(places) for _, places in groupby(ordered, key=lambda one: one.host)]
+    return [place for turn in zip_longest(*by_host) for place in turn if place is not None]

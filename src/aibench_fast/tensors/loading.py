@@ -151,9 +151,8 @@ def _ahead(
     function: Callable[[Photograph], Made], photographs: Iterable[Photograph], threads: int
 ) -> Generator[tuple[Photograph, Future[Made]], None, None]:
     """Call `function` with each item, in so many threads; yield the results in order."""
-    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
-        # Pillow warns about odd metadata, and about large pictures, which have our own limit.
-        warnings.simplefilter("ignore")
+    # Pillow warns about odd metadata, and about large pictures, which have our own limit.
+    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings(action="ignore"):
         waiting = iter(photographs)
         begun: deque[tuple[Photograph, Future[Made]]] = deque()
         try:
