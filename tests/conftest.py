@@ -1,5 +1,6 @@
 """Shared by tests: tensors, C libraries, programs, the command line as a user calls it."""
 
+import gc
 import os
 import shutil
 import socket
@@ -31,6 +32,11 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 ROOT = Path(__file__).parents[1]
 TENSOR_BYTES = 224 * 224 * 3 * 4
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what all tests import: it would look at it time and again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
