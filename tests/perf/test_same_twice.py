@@ -18,6 +18,7 @@ def test_a_trial_is_two_sweeps_and_a_comparison(
     words = ["--trials", "1", "--duration", "30ms", *order, "--", "--threads", "1"]
     monkeypatch.setattr(sys, "argv", ["same_twice", *words])
     monkeypatch.setattr(same_twice, "RUNS", 2)
+    monkeypatch.setattr(same_twice, "WORKERS", (1,))
     code = same_twice.main()
     out, err = capfd.readouterr()
     assert err == ""

@@ -526,7 +526,7 @@ def stranger(reply: bytes) -> Iterator[int]:
             self.request.sendall(reply)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         yield server.server_address[1]
         server.shutdown()
 
