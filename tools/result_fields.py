@@ -11,6 +11,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, is_typeddict
 
@@ -190,6 +191,7 @@ def _meaning(leaf: Leaf) -> str:
     return re.sub(r"\bNone\b", "null", text)
 
 
+@cache
 def _meanings(kind: Any) -> dict[str, str]:
     """Return the docstrings of a class's attributes by name, inherited ones included."""
     found: dict[str, str] = {}
