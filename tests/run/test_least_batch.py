@@ -248,6 +248,7 @@ def test_a_search_over_the_rate_begins_with_as_many_workers_as_it_takes(
     done = cli(
         "search", *where(open_server), "--shape", 16, "--slo", "p99=10s", "--slo", "errors=100%",
         "--workers", 8, "--to", 300, "--duration", "500ms", "--burn-in", 0,
+        "--within", "1s",
     )  # fmt: skip
     assert "4 workers in a closed loop: " in done.stdout, done.stdout + done.stderr
 
