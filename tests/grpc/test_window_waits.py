@@ -42,8 +42,10 @@ def test_waits_are_shown_and_warned_of(cli: Cli, tmp_path: Path) -> None:
     assert WARNING in summary
     assert cli("report", "r.json", "--out", "report.html").returncode == 0
     report = (tmp_path / "report.html").read_text()
-    assert "flow-control windows" in report
-    assert f"{saved['WindowShare']:.1%} of the latency" in report
+    assert WARNING in report
+    assert "<th scope=col>Window wait p99 (ms)</th>" in report
+    assert f"<td>{saved['WindowWait']['q99']:,.3f}</td>" in report
+    assert f"<td>{100 * saved['WindowShare']:,.3f}</td>" in report
 
 
 def test_a_server_with_large_windows_is_not_waited_for(cli: Cli, tmp_path: Path) -> None:
@@ -52,6 +54,8 @@ def test_a_server_with_large_windows_is_not_waited_for(cli: Cli, tmp_path: Path)
     assert saved["WindowShare"] < 0.01
     assert LINE in summary
     assert WARNING not in summary
+    assert cli("report", "r.json", "--out", "report.html").returncode == 0
+    assert "the latency for" not in (tmp_path / "report.html").read_text()
 
 
 def test_http_has_no_windows(cli: Cli, tmp_path: Path) -> None:

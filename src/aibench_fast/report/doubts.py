@@ -43,10 +43,6 @@ def doubts(content: Content) -> list[tuple[str, list[str]]]:
             "Connections were opened during the run",
             _of_each_kind((run.path.name, run.connections) for run in runs if run.connections),
         ),
-        (
-            "Requests waited for the server's flow-control windows",
-            _of_each_kind((run.path.name, run.window_waits) for run in runs if run.window_waits),
-        ),
         ("Warnings of the runs", _warnings(runs)),
         ("Skipped files", [f"{one.path}: {one.reason}" for one in content.skipped]),
     ]

@@ -11,7 +11,15 @@ from aibench_fast.report.keyfigures import key_figures
 from aibench_fast.report.plot import Chart
 from aibench_fast.results.details import Part
 from aibench_fast.results.notation import fact_text, figure_text
-from aibench_fast.results.runfigures import P50, P95, P99, USE_FIGURES, Figure, figures_of
+from aibench_fast.results.runfigures import (
+    P50,
+    P95,
+    P99,
+    USE_FIGURES,
+    WINDOW_FIGURES,
+    Figure,
+    figures_of,
+)
 
 Row = TypeVar("Row")
 
@@ -151,6 +159,11 @@ def _cell_columns(content: Content) -> Columns[CellSummary]:
         **{
             f"{one.name} ({one.unit})": partial(_of_streams, one)
             for one in figures_of(content.runs)
+        },
+        **{
+            f"{one.title.capitalize()} ({one.unit})": partial(_median, one)
+            for one in WINDOW_FIGURES
+            if one.known(content.runs)
         },
         "Slowest run": lambda one: f"{min(one.rates):,.3f}",
         "Fastest run": lambda one: f"{max(one.rates):,.3f}",

@@ -15,7 +15,7 @@ from aibench_fast.results.clientside import BUSY_THREAD, Verdict
 from aibench_fast.results.fieldjson import check_types, from_json, known_values, number, shown
 from aibench_fast.results.fields import declared_fields
 from aibench_fast.results.groups import ServerFacts
-from aibench_fast.results.notation import connection_words, window_words
+from aibench_fast.results.notation import connection_words
 from aibench_fast.results.record import CLOSED_LOOP, GO_AIBENCH, OURS, Cell, RunRecord
 from aibench_fast.results.result import Result
 from aibench_fast.results.search import Search
@@ -127,7 +127,6 @@ def _record(path: Path, document: Mapping[str, Any]) -> RunRecord:
             values["ConnectTime"],
             values["ConnectShare"],
         ),
-        window_waits=window_words(values["WindowWait"], values["WindowShare"]),
         failures=_failures(values),
         warnings=[str(one["Message"]) for one in values["Warnings"] or ()],
         interrupted=bool(values["Interrupted"]),

@@ -41,7 +41,7 @@ MIN_FILES = 200
 """Fewer are read as fast as an index is."""
 SETTLED_NS = 2_000_000_000
 """A file that is younger may be written again without another time of change."""
-LAYOUT = "4"
+LAYOUT = "5"
 """Another if the same file would be read into another row."""
 Progress = Callable[[int, int], None]
 """Called with how many more files were read, and how many there are to read in all."""

@@ -119,8 +119,11 @@ class RunRecord:
     """Requests that started late because no worker was free."""
     connections: str | None
     """Why connections were made in the run, and how long that took, in words."""
-    window_waits: str | None
-    """How long requests waited for the server's flow-control windows, in words."""
+    window_waits_ms: Mapping[str, float] | None = figure("WindowWait")
+    """How long requests waited for the server's flow-control windows: quantiles, by `q50` and so
+    on; None where servers have no such windows."""
+    window_share: float = figure("WindowShare")
+    """Those waits' share of the latencies."""
     failures: Mapping[str, tuple[int, str]]
     """Failures by kind, warm-up included: how many, and the first message."""
     warnings: Sequence[str]

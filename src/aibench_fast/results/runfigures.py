@@ -47,6 +47,14 @@ def _memory_mib(run: RunRecord) -> float | None:
     return None if memory_bytes is None else memory_bytes / MIB
 
 
+def _window_wait_ms(quantile: str, run: RunRecord) -> float | None:
+    return (run.window_waits_ms or {}).get(quantile)
+
+
+def _window_percent(run: RunRecord) -> float | None:
+    return 100 * run.window_share if run.window_waits_ms else None
+
+
 THROUGHPUT = Figure(
     "throughput", "throughput", "inferences/s", lambda run: run.inferences_per_s, max
 )
@@ -60,6 +68,12 @@ USE_FIGURES = (
     Figure("memory", "memory of the server", "MiB", _memory_mib, min),
 )  # fmt: skip
 """Figures of the server's own resources; `cells.sources_of_use` says who counted them."""
+WINDOW_FIGURES = (
+    Figure("window_wait.p50", "window wait p50", "ms", partial(_window_wait_ms, "q50"), min),
+    Figure("window_wait.p99", "window wait p99", "ms", partial(_window_wait_ms, "q99"), min),
+    Figure("window_share", "window wait", "% of the latency", _window_percent, min),
+)
+"""How long requests waited for the server's flow-control windows."""
 FIGURES = (THROUGHPUT, P50, P99, *USE_FIGURES)
 """Figures by which servers are compared."""
 
