@@ -15,13 +15,13 @@ _TCP_LISTENS = 10
 # Of linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h.
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
-_REQUEST_OF_ALL = 0x301
+_DUMP_FLAGS = 0x301
 _ERROR, _DONE = 2, 3
-_QUESTION = struct.Struct("=IHHII BBBxI48x")
+_REQUEST = struct.Struct("=IHHII BBBxI48x")
 _HEAD = struct.Struct("=IH10x")
 _PORT = struct.Struct("!20xH")
 _INODE = struct.Struct("=84xI")
-_ANSWER_BYTES = 1 << 16
+_REPLY_BYTES = 1 << 16
 
 
 def listening(endpoint: Endpoint) -> Iterator[str]:
@@ -34,43 +34,43 @@ def listening(endpoint: Endpoint) -> Iterator[str]:
         return
     for family, table in _FAMILIES.items():
         try:
-            found = [*_told_by_the_kernel(family)]
+            found = [*_from_netlink(family)]
         except OSError:
-            found = [*_in_table(table)]
+            found = [*_from_table(table)]
         yield from (str(inode) for port, inode in found if port == endpoint.port)
 
 
-def _told_by_the_kernel(family: int) -> Iterator[tuple[int, int]]:
-    """Ports and inodes of what listens; OSError where the kernel or a sandbox does not say.
+def _from_netlink(family: int) -> Iterator[tuple[int, int]]:
+    """Yield the port and inode of each socket that listens; OSError where a sandbox forbids it.
 
-    To read them in a table takes it 10 ms, as that has every connection too.
+    The table lists all connections too: the kernel takes 10 ms or more to write it.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as asked:
-        asked.send(
-            _QUESTION.pack(
-                _QUESTION.size, _SOCK_DIAG_BY_FAMILY, _REQUEST_OF_ALL, 0, 0,
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+        kernel.send(
+            _REQUEST.pack(
+                _REQUEST.size, _SOCK_DIAG_BY_FAMILY, _DUMP_FLAGS, 0, 0,
                 family, socket.IPPROTO_TCP, 0, 1 << _TCP_LISTENS,
             )
         )  # fmt: skip
-        while answer := memoryview(asked.recv(_ANSWER_BYTES)):
-            while answer:
-                size, kind = _HEAD.unpack_from(answer)
+        while replies := memoryview(kernel.recv(_REPLY_BYTES)):
+            while replies:
+                size, kind = _HEAD.unpack_from(replies)
                 if kind == _DONE:
                     return
                 if kind == _ERROR:
-                    raise OSError("the kernel does not say which sockets listen")
-                yield *_PORT.unpack_from(answer), *_INODE.unpack_from(answer)
-                answer = answer[size:]
+                    raise OSError("the kernel refuses to list sockets")
+                yield *_PORT.unpack_from(replies), *_INODE.unpack_from(replies)
+                replies = replies[size:]
 
 
-def _in_table(name: str) -> Iterator[tuple[int, int]]:
+def _from_table(name: str) -> Iterator[tuple[int, int]]:
     for words in _rows(name):
         if int(words[3], 16) == _TCP_LISTENS:
             yield int(words[1].rpartition(":")[2], 16), int(words[9])
 
 
 def _rows(name: str) -> Iterator[list[str]]:
-    """A table of sockets, line by line, without its head."""
+    """Yield the lines of a table of sockets, split into words, without its head."""
     try:
         lines = (_TABLES / name).read_text().splitlines()[1:]
     except OSError:
