@@ -333,7 +333,7 @@ def test_a_server_that_stalls_a_tenth_of_the_time_shows_in_the_response(prompts:
     due, service = result.tokens.first_tokens_due, result.tokens.first_tokens
     (response_p99,) = due.quantiles_ms([0.99])
     (service_p99,) = service.quantiles_ms([0.99])
-    assert response_p99 > 250  # of 500: some 15 of 300 requests are due in the first half of the stall
+    assert response_p99 > 250  # of 500: some 15 of 300 requests are due in its first half
     assert service_p99 < response_p99
     assert result.stream["TimeToFirstTokenFromDue"]["q99"] == pytest.approx(response_p99)
 
