@@ -17,7 +17,6 @@ from pathlib import Path
 from aibench_fast import Result, RunConfig, ServerAddress, run
 from aibench_fast.models.load import Backend, ModelSpec, load_model
 from aibench_fast.protocols.redisai.connection import Connection
-from aibench_fast.report import themes
 from aibench_fast.report.plot import PERCENTILE_AXIS, percentile_curve
 from aibench_fast.report.vegalite import to_png
 from aibench_fast.results.histogram import LatencyHistogram
@@ -110,7 +109,7 @@ def picture(curves: dict[str, LatencyHistogram]) -> bytes:
             },
         },
     }  # fmt: skip
-    return to_png(spec, "A server that freezes for one second in ten", themes.LIGHT)
+    return to_png(spec, "A server that freezes for one second in ten")
 
 
 if __name__ == "__main__":
